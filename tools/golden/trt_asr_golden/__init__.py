@@ -1,0 +1,1 @@
+"""Makes the golden files that the tests compare with, from NeMo itself."""
