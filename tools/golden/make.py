@@ -9,23 +9,50 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TOOLS / "golden"), str(TOOLS / "export")]
 FIXTURES = TOOLS.parent / "test" / "fixtures"
+SETS = ("models", "audio", "features", "tiny", "text", "words", "transcripts")
+
+
+def make(name: str, fixtures: Path, arguments) -> None:
+    from trt_asr_golden import audio, features, models, pieces, transcripts
+
+    golden = fixtures / "golden"
+    pools = audio.Pools(golden / "audio")
+    if name == "models":
+        models.make(fixtures / "models")
+    elif name == "audio":
+        audio.make(golden / "audio")
+    elif name == "features":
+        features.make(pools, golden / "features")
+    elif name == "tiny":
+        transcripts.make_tiny(pools, golden, fixtures / "models")
+    elif name == "text":
+        pieces.make_text(golden / "text")
+    elif name == "words":
+        pieces.make_words(golden / "words")
+    else:
+        transcripts.make_from_nemo(arguments.nemo, arguments.model, golden, arguments.name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="+", choices=("models",))
+    parser.add_argument("sets", nargs="+", choices=SETS)
     parser.add_argument("--out", type=Path, default=FIXTURES, help="the fixtures folder")
+    parser.add_argument("--nemo", type=Path, help="transcripts: the .nemo file")
+    parser.add_argument("--model", type=Path, help="transcripts: the folder of its export in our layout")
+    parser.add_argument("--name", help="transcripts: the name of the set")
     arguments = parser.parse_args()
+    if "transcripts" in arguments.sets and not (arguments.nemo and arguments.model and arguments.name):
+        parser.error("expected --nemo, --model and --name for the set transcripts")
     warnings.filterwarnings("ignore")
 
     import torch
+    from nemo.utils import logging as nemo_logging
 
-    logging.getLogger("nemo_logger").setLevel(logging.ERROR)
+    logging.getLogger().setLevel(logging.ERROR)
+    nemo_logging.setLevel(nemo_logging.ERROR)
     torch.set_num_threads(1)
-    if "models" in arguments.sets:
-        from trt_asr_golden import models
-
-        models.make(arguments.out / "models")
+    for name in arguments.sets:
+        make(name, arguments.out, arguments)
 
 
 if __name__ == "__main__":
