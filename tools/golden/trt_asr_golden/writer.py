@@ -23,7 +23,7 @@ def versions() -> dict[str, str]:
 
 
 class SetWriter:
-    """Collects the records of one set; close() writes them."""
+    """Collects the records of one set; close() writes them all, in place of what was there."""
 
     def __init__(self, folder: Path, name: str, note: str, **facts):
         self.folder = Path(folder)
@@ -35,7 +35,10 @@ class SetWriter:
     def record(self, kind: str, *fields, **named) -> None:
         """One line of its own kind; `named` is what people see of it."""
         self.lines.append(" ".join([kind, *(str(field) for field in fields)]))
-        self._tell(fields[0], kind, named or list(fields[1:]))
+        if len(fields) == 1:
+            self.people[kind] = fields[0]
+        else:
+            self._tell(fields[0], kind, named or list(fields[1:]))
 
     def ints(self, owner: str, kind: str, values) -> None:
         values = [int(v) for v in values]
@@ -71,7 +74,7 @@ class SetWriter:
 
     def _tell(self, owner: str, kind: str, value) -> None:
         entry = self.people["records"].setdefault(owner, {})
-        if kind in ("word",):
+        if kind == "word":
             entry.setdefault("words", []).append(value)
         else:
             entry[kind] = value
