@@ -9,16 +9,18 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TOOLS / "golden"), str(TOOLS / "export")]
 FIXTURES = TOOLS.parent / "test" / "fixtures"
-SETS = ("models", "audio", "features", "tiny", "text", "words", "transcripts")
+SETS = ("models", "hostile", "audio", "features", "tiny", "text", "words", "transcripts")
 
 
 def make(name: str, fixtures: Path, arguments) -> None:
-    from trt_asr_golden import audio, features, models, pieces, transcripts
+    from trt_asr_golden import audio, features, hostile, models, pieces, transcripts
 
     golden = fixtures / "golden"
     pools = audio.Pools(golden / "audio")
     if name == "models":
         models.make(fixtures / "models")
+    elif name == "hostile":
+        hostile.make(fixtures / "models" / "tiny-ours", fixtures / "models" / "hostile")
     elif name == "audio":
         audio.make(golden / "audio")
     elif name == "features":
