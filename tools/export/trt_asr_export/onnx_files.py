@@ -36,6 +36,7 @@ def pack(path: Path, metadata: dict[str, str] | None = None) -> list[Path]:
         onnx.save(model, path)
         return [path]
     data = path.with_name(path.name + ".data")
+    data.unlink(missing_ok=True)  # onnx would append to it
     onnx.save(model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data.name)
     return [path, data]
 

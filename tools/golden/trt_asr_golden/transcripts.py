@@ -224,6 +224,7 @@ LONG = (
     ("en-us", 160, 40, "we should call the doctor if the fever does not go down tonight"),
     ("en-us", 150, 50, "nobody remembered where the old map had been hidden"),
     ("en-us", 170, 50, "turn left after the station and look for the green door"),
+    ("en-us", 160, 50, "that is all for now"),
 )
 SHORT = (
     ("en-us", 170, 50, "yes"),
@@ -250,6 +251,8 @@ def _demo_clips(folder: Path, pools: Pools) -> list[Clip]:
                     start, end = spans[first][0], spans[first + count - 1][1]
                     clips.append(Clip(f"{wav}.{first}.{count}", wav, start, end - start))
         clips.append(Clip(f"{wav}.whole", wav, 0, len(sound)))
+    # A clip may begin and end anywhere, in the middle of a word too.
+    clips += [Clip(f"long.cut.{samples}", "long", 37 * samples, samples) for samples in (6400, 7007, 9999)]
     assert 27 * audio.RATE_HZ <= len(pools.pool("long")) <= 29.5 * audio.RATE_HZ, len(pools.pool("long"))
     return clips
 
