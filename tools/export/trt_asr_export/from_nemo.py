@@ -14,7 +14,7 @@ from nemo.collections.asr.modules.rnnt import RNNTDecoderJoint
 
 from . import onnx_files
 
-# SOURCE: the opset NeMo 2.7 itself exports with. WHY: TensorRT 10.11 and ONNX Runtime 1.17 read it, LayerNormalization is in it.
+# SOURCE: the opset NeMo 2.7 itself exports with. WHY: LayerNormalization is in it, and TensorRT 10.11 reads it.
 OPSET = 17
 
 # SOURCE: nemo/collections/asr/parts/preprocessing/features.py, CONSTANT, added to the standard deviation.
@@ -161,7 +161,7 @@ def _write_vocabulary(model, path: Path) -> None:
 
 
 def _fix_position_table(encoder, frames_max: int) -> None:
-    """Rebuilds the sinusoids for exactly `frames_max` encoder frames: NeMo lets them grow with the audio it has seen."""
+    """Rebuilds the sinusoids for exactly `frames_max` encoder frames: NeMo's table grows with the audio it has seen."""
     positions = torch.arange(frames_max - 1, -frames_max, -1, dtype=torch.float32).unsqueeze(1)
     encoder.pos_enc.create_pe(positions=positions, dtype=next(encoder.parameters()).dtype)
 
@@ -185,7 +185,7 @@ def _export(module, path: Path, inputs: dict, outputs: list[str], dynamic: dict)
 
 @dataclass(frozen=True)
 class _Modules:
-    """Copies in eval mode, so that neither the exporter nor the position table's length touches the caller's model."""
+    """Copies in eval mode: neither the exporter nor the position table's length may touch the caller's model."""
 
     encoder: torch.nn.Module
     decoder: torch.nn.Module
@@ -198,6 +198,43 @@ def _frozen_copy(model) -> _Modules:
     return _Modules(encoder, decoder, joint)
 
 
+EXAMPLE_BATCH = 2
+EXAMPLE_FRAMES = 128
+
+
+def _export_encoder(encoder, contract: dict, path: Path) -> list[Path]:
+    inputs = {
+        "features": torch.randn(EXAMPLE_BATCH, contract["features"]["mel_bins"], EXAMPLE_FRAMES),
+        "lengths": torch.tensor([EXAMPLE_FRAMES, EXAMPLE_FRAMES // 2]),
+    }
+    dynamic = {
+        "features": {0: "B", 2: "T"},
+        "lengths": {0: "B"},
+        "encoded": {0: "B", 1: "T8"},
+        "encoded_lengths": {0: "B"},
+    }
+    return _export(EncoderBTD(encoder), path, inputs, ["encoded", "encoded_lengths"], dynamic)
+
+
+def _export_predictor(decoder, contract: dict, path: Path) -> list[Path]:
+    state = torch.zeros(contract["predictor"]["layers"], EXAMPLE_BATCH, contract["predictor"]["width"])
+    start = torch.full((EXAMPLE_BATCH, 1), contract["decode"]["blank_id"], dtype=torch.int32)
+    outputs = ["predicted", "next_state_h", "next_state_c"]
+    dynamic = {name: {1: "B"} for name in ("state_h", "state_c", "next_state_h", "next_state_c")}
+    dynamic |= {"token": {0: "B"}, "predicted": {0: "B"}}
+    inputs = {"token": start, "state_h": state, "state_c": state.clone()}
+    return _export(Predictor(decoder), path, inputs, outputs, dynamic)
+
+
+def _export_joint(joint, contract: dict, path: Path) -> list[Path]:
+    inputs = {
+        "encoded": torch.randn(EXAMPLE_BATCH, 1, contract["encoder"]["width"]),
+        "predicted": torch.randn(EXAMPLE_BATCH, 1, contract["predictor"]["width"]),
+    }
+    dynamic = {name: {0: "B"} for name in ("encoded", "predicted", "logits")}
+    return _export(Joint(joint), path, inputs, ["logits"], dynamic)
+
+
 def export_ours(model, out_dir, name: str, languages=("en",), license="Apache-2.0") -> dict:
     """Writes the folder of contract v1 to `out_dir` and returns its contract.
 
@@ -207,46 +244,11 @@ def export_ours(model, out_dir, name: str, languages=("en",), license="Apache-2.
     out_dir.mkdir(parents=True, exist_ok=True)
     contract = contract_of(model, name, languages, license)
     frozen = _frozen_copy(model)
-    width, layers, hidden = contract["encoder"]["width"], contract["predictor"]["layers"], contract["predictor"]["width"]
-    batch, frames = 2, 128
-    files = _export(
-        EncoderBTD(frozen.encoder),
-        out_dir / "encoder.onnx",
-        {
-            "features": torch.randn(batch, contract["features"]["mel_bins"], frames),
-            "lengths": torch.tensor([frames, frames // 2]),
-        },
-        ["encoded", "encoded_lengths"],
-        {"features": {0: "B", 2: "T"}, "lengths": {0: "B"}, "encoded": {0: "B", 1: "T8"}, "encoded_lengths": {0: "B"}},
-    )
-    state_axes = {1: "B"}
-    files += _export(
-        Predictor(frozen.decoder),
-        out_dir / "predictor.onnx",
-        {
-            "token": torch.full((batch, 1), contract["decode"]["blank_id"], dtype=torch.int32),
-            "state_h": torch.zeros(layers, batch, hidden),
-            "state_c": torch.zeros(layers, batch, hidden),
-        },
-        ["predicted", "next_state_h", "next_state_c"],
-        {
-            "token": {0: "B"},
-            "predicted": {0: "B"},
-            "state_h": state_axes,
-            "state_c": state_axes,
-            "next_state_h": state_axes,
-            "next_state_c": state_axes,
-        },
-    )
-    files += _export(
-        Joint(frozen.joint),
-        out_dir / "joint.onnx",
-        {"encoded": torch.randn(batch, 1, width), "predicted": torch.randn(batch, 1, hidden)},
-        ["logits"],
-        {"encoded": {0: "B"}, "predicted": {0: "B"}, "logits": {0: "B"}},
-    )
-    _write_vocabulary(model, out_dir / "vocab.txt")
-    files.append(out_dir / "vocab.txt")
+    files = _export_encoder(frozen.encoder, contract, out_dir / contract["encoder"]["file"])
+    files += _export_predictor(frozen.decoder, contract, out_dir / contract["predictor"]["file"])
+    files += _export_joint(frozen.joint, contract, out_dir / contract["joint"]["file"])
+    files.append(out_dir / contract["tokenizer"]["file"])
+    _write_vocabulary(model, files[-1])
     contract["files"] = {
         file.name: {"bytes": file.stat().st_size, "sha256": onnx_files.sha256_hex(file)} for file in files
     }
@@ -256,7 +258,7 @@ def export_ours(model, out_dir, name: str, languages=("en",), license="Apache-2.
 
 
 def export_nemo_layout(model, out_dir, int8: bool = True) -> None:
-    """Writes NeMo's own export as onnx-asr users have it: encoder-model, decoder_joint-model, vocab.txt, int8 beside."""
+    """Writes NeMo's own export as onnx-asr users have it: encoder-model, decoder_joint-model, vocab.txt; int8 beside."""
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     _check(model)

@@ -22,10 +22,7 @@ def pack(path: Path, metadata: dict[str, str] | None = None) -> list[Path]:
     path = Path(path)
     model = onnx.load(path, load_external_data=False)
     external = {
-        entry.value
-        for tensor in model.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
+        entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
     }
     onnx.load_external_data_for_model(model, str(path.parent))
     for name in external:

@@ -1,4 +1,4 @@
-"""A random FastConformer-TDT of a few hundred kilobytes: every part of the real architecture, for tests that must be fast.
+"""A random FastConformer-TDT of a few hundred kilobytes: all parts of the real architecture, for tests that are fast.
 
 It hears nothing; its tokens, blanks, durations and repeats are only required to be lively and the same everywhere.
 """

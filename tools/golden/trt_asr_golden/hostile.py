@@ -22,9 +22,10 @@ MODEL_CORRUPT, CONTRACT_MISMATCH, FOUND_NOTHING, FINE = (
 
 def _graph(nodes, inputs, outputs, constants=()) -> bytes:
     """A small ONNX file; inputs and outputs are (name, element type, shape)."""
-    declare = [helper.make_tensor_value_info(*value) for value in inputs], [
-        helper.make_tensor_value_info(*value) for value in outputs
-    ]
+    declare = (
+        [helper.make_tensor_value_info(*value) for value in inputs],
+        [helper.make_tensor_value_info(*value) for value in outputs],
+    )
     weights = [numpy_helper.from_array(array, name) for name, array in constants]
     graph = helper.make_graph(nodes, "hostile", *declare, initializer=weights)
     opset = [helper.make_opsetid("", OPSET)]
@@ -146,17 +147,58 @@ def _files(out: Hostile) -> None:
     flipped = bytearray(encoder[:4000])
     flipped[:400] = bytes(byte ^ 0xFF for byte in flipped[:400])
     add = out.add
-    add("encoder-missing", FOUND_NOTHING, "open", "a file that the contract names is not there", remove=["encoder.onnx"])
+    add(
+        "encoder-missing", FOUND_NOTHING, "open", "a file that the contract names is not there", remove=["encoder.onnx"]
+    )
     add("contract-missing", FOUND_NOTHING, "open", "no contract and no other layout's names", remove=["contract.json"])
     add("vocabulary-missing", FOUND_NOTHING, "open", "the tokenizer's file is not there", remove=["vocab.txt"])
     add("joint-empty", MODEL_CORRUPT, "open", "joint.onnx has 0 bytes", {"joint.onnx": b""}, rehash=False)
     add("joint-empty-rehashed", MODEL_CORRUPT, "open", "0 bytes with the right hash", {"joint.onnx": b""})
-    add("encoder-truncated", MODEL_CORRUPT, "open", "the first 1000 bytes", {"encoder.onnx": encoder[:1000]}, rehash=False)
-    add("encoder-truncated-rehashed", MODEL_CORRUPT, "open", "the same with the right hash", {"encoder.onnx": encoder[:1000]})
-    add("encoder-flipped", MODEL_CORRUPT, "open", "its head is inverted, with the right hash", {"encoder.onnx": bytes(flipped)})
-    add("encoder-text", MODEL_CORRUPT, "open", "a text file with the right hash", {"encoder.onnx": b"not a graph\n" * 20})
-    add("contract-text", CONTRACT_MISMATCH, "open", "contract.json is no JSON", {"contract.json": b"{ \"schema\": "}, rehash=False)
-    add("contract-list", CONTRACT_MISMATCH, "open", "contract.json is a JSON list", {"contract.json": b"[]\n"}, rehash=False)
+    add(
+        "encoder-truncated",
+        MODEL_CORRUPT,
+        "open",
+        "the first 1000 bytes",
+        {"encoder.onnx": encoder[:1000]},
+        rehash=False,
+    )
+    add(
+        "encoder-truncated-rehashed",
+        MODEL_CORRUPT,
+        "open",
+        "the same with the right hash",
+        {"encoder.onnx": encoder[:1000]},
+    )
+    add(
+        "encoder-flipped",
+        MODEL_CORRUPT,
+        "open",
+        "its head is inverted, with the right hash",
+        {"encoder.onnx": bytes(flipped)},
+    )
+    add(
+        "encoder-text",
+        MODEL_CORRUPT,
+        "open",
+        "a text file with the right hash",
+        {"encoder.onnx": b"not a graph\n" * 20},
+    )
+    add(
+        "contract-text",
+        CONTRACT_MISMATCH,
+        "open",
+        "contract.json is no JSON",
+        {"contract.json": b'{ "schema": '},
+        rehash=False,
+    )
+    add(
+        "contract-list",
+        CONTRACT_MISMATCH,
+        "open",
+        "contract.json is a JSON list",
+        {"contract.json": b"[]\n"},
+        rehash=False,
+    )
 
 
 def _vocabularies(out: Hostile) -> None:
@@ -172,7 +214,14 @@ def _vocabularies(out: Hostile) -> None:
 
     swapped = [*lines[:10], lines[11], lines[10], *lines[12:]]
     add = out.add
-    add("vocabulary-short", CONTRACT_MISMATCH, "open", "300 pieces, but the joint gives 352+1+5", text(short), edit=shorten)
+    add(
+        "vocabulary-short",
+        CONTRACT_MISMATCH,
+        "open",
+        "300 pieces, but the joint gives 352+1+5",
+        text(short),
+        edit=shorten,
+    )
     add("vocabulary-lines-missing", CONTRACT_MISMATCH, "open", "300 pieces, the contract says 352", text(lines[:300]))
     add("vocabulary-disordered", CONTRACT_MISMATCH, "open", "two ids have changed places", text(swapped))
     add("vocabulary-no-ids", CONTRACT_MISMATCH, "open", "lines without ids", text([row.split(" ")[0] for row in lines]))
@@ -209,7 +258,10 @@ def _contracts(out: Hostile) -> None:
         "fft-odd": (_field("features", "fft_samples", value=511), "an FFT size that the front end has not"),
         "rate-negative": (_field("features", "sample_rate_hz", value=-16000), "a negative rate"),
         "band-empty": (_field("features", "mel_low_hz", value=8000), "an empty mel band"),
-        "normalization-unknown": (_field("features", "normalization", value="all_features"), "not a known normalisation"),
+        "normalization-unknown": (
+            _field("features", "normalization", value="all_features"),
+            "not a known normalisation",
+        ),
     }
     for name, (edit, why) in cases.items():
         out.add(name, CONTRACT_MISMATCH, "open", why, edit=edit)
@@ -228,17 +280,52 @@ def _graphs(out: Hostile) -> None:
 
     sound, renamed = _encoder(bins, width, 1.0, 8), _encoder(bins, width, 1.0, 8, features="featurez")
     put("input-name", CONTRACT_MISMATCH, "open", "the encoder's input is called featurez", "encoder.onnx", renamed)
-    put("joint-double", CONTRACT_MISMATCH, "open", "the joint is of double", "joint.onnx", _joint(width, flat, TensorProto.DOUBLE))
-    put("joint-rank", CONTRACT_MISMATCH, "open", "the joint's inputs have rank 2", "joint.onnx", _joint(width, flat, rank=2))
+    put(
+        "joint-double",
+        CONTRACT_MISMATCH,
+        "open",
+        "the joint is of double",
+        "joint.onnx",
+        _joint(width, flat, TensorProto.DOUBLE),
+    )
+    put(
+        "joint-rank",
+        CONTRACT_MISMATCH,
+        "open",
+        "the joint's inputs have rank 2",
+        "joint.onnx",
+        _joint(width, flat, rank=2),
+    )
     put("joint-width", CONTRACT_MISMATCH, "open", "the joint is 64 wide", "joint.onnx", _joint(64, flat))
     put("joint-classes", CONTRACT_MISMATCH, "open", "one logit too few", "joint.onnx", _joint(width, flat[1:]))
-    put("encoder-bins", CONTRACT_MISMATCH, "open", "the encoder wants 80 mels", "encoder.onnx", _encoder(80, width, 1.0, 8))
+    put(
+        "encoder-bins",
+        CONTRACT_MISMATCH,
+        "open",
+        "the encoder wants 80 mels",
+        "encoder.onnx",
+        _encoder(80, width, 1.0, 8),
+    )
     put("files-swapped", CONTRACT_MISMATCH, "open", "the joint's file holds an encoder", "joint.onnx", sound)
     nan, run = float("nan"), "transcribe"
     put("encoder-nan", CONTRACT_MISMATCH, run, "the encoder gives NaN", "encoder.onnx", _encoder(bins, width, nan, 8))
-    put("encoder-infinite", CONTRACT_MISMATCH, run, "it gives infinities", "encoder.onnx", _encoder(bins, width, float("inf"), 8))
+    put(
+        "encoder-infinite",
+        CONTRACT_MISMATCH,
+        run,
+        "it gives infinities",
+        "encoder.onnx",
+        _encoder(bins, width, float("inf"), 8),
+    )
     put("joint-nan", CONTRACT_MISMATCH, run, "the joint gives NaN", "joint.onnx", _joint(width, flat, times=nan))
-    put("lengths-lie", CONTRACT_MISMATCH, run, "encoded_lengths pass the frames", "encoder.onnx", _encoder(bins, width, 1.0, 1))
+    put(
+        "lengths-lie",
+        CONTRACT_MISMATCH,
+        run,
+        "encoded_lengths pass the frames",
+        "encoder.onnx",
+        _encoder(bins, width, 1.0, 1),
+    )
     never = "token 300 for ever with duration 0: 10 tokens on each frame"
     put("never-blank", FINE, run, never, "joint.onnx", _joint(width, token))
 

@@ -30,7 +30,10 @@ def configure_decoding(model) -> None:
         decoding.preserve_alignments = True
         decoding.compute_timestamps = True
         decoding.tdt_include_token_duration = True
-        decoding.greedy = {**OmegaConf.to_container(decoding.greedy), "max_symbols": decoding.greedy.get("max_symbols") or 10}
+        decoding.greedy = {
+            **OmegaConf.to_container(decoding.greedy),
+            "max_symbols": decoding.greedy.get("max_symbols") or 10,
+        }
         decoding.confidence_cfg = {
             "preserve_frame_confidence": True,
             "preserve_token_confidence": True,

@@ -1,4 +1,4 @@
-"""Goldens of text and words: SentencePiece's own decoding, NeMo's own word times, on sequences chosen for their corners."""
+"""Goldens of text and words, on sequences chosen for their corners: SentencePiece decodes, NeMo finds the words."""
 
 from pathlib import Path
 
@@ -71,7 +71,15 @@ WORD_CASES = {
     "pause-between": [("▁on", 1, 1), ("e", 2, 2), ("▁on", 40, 0), ("e", 40, 3)],
     "same-frame": [("▁the", 5, 0), ("▁is", 5, 0), ("▁of", 5, 0), ("▁on", 5, 1)],
     "full-stop": [("▁the", 0, 2), ("▁is", 4, 3), (".", 20, 4)],
-    "comma-then-word": [("▁on", 0, 2), ("e", 2, 1), (",", 9, 2), ("▁t", 12, 1), ("w", 13, 1), ("o", 14, 1), ("!", 15, 1)],
+    "comma-then-word": [
+        ("▁on", 0, 2),
+        ("e", 2, 1),
+        (",", 9, 2),
+        ("▁t", 12, 1),
+        ("w", 13, 1),
+        ("o", 14, 1),
+        ("!", 15, 1),
+    ],
     "two-marks": [("▁is", 0, 2), ("?", 6, 1), ("!", 9, 1), ("▁on", 12, 1)],
     "mark-first": [(".", 2, 1), ("▁the", 4, 2)],
     "mark-alone": [(",", 3, 2)],

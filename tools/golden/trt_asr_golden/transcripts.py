@@ -1,4 +1,4 @@
-"""Goldens from samples to words: NeMo's encoder, predictor, joint and greedy_batch, checked against the exported graphs."""
+"""Goldens from samples to words by NeMo's encoder, predictor, joint and greedy_batch; the exports must agree."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,7 +201,12 @@ def _tiny_set(name: str, lengths, pools: Pools, golden: Path, folder: Path, batc
     heard = [r.clip.name for r in runs[3:]]
     members = {}
     if batches:
-        members = {"two": heard[:2], "five": heard[1:10:2], "eight": heard[2::3][:8], "silent-row": ["speech.159", heard[8]]}
+        members = {
+            "two": heard[:2],
+            "five": heard[1:10:2],
+            "eight": heard[2::3][:8],
+            "silent-row": ["speech.159", heard[8]],
+        }
     for r in runs:
         r.clip = Clip(r.clip.name, f"../audio/{r.clip.wav}.wav", r.clip.offset, r.clip.samples)
     out = SetWriter(golden / name, name, "NeMo's greedy_batch on a random model", seed=42)
