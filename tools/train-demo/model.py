@@ -46,7 +46,7 @@ def configuration(tokenizer_folder, vocabulary):
         'encoder': {'_target_': 'nemo.collections.asr.modules.ConformerEncoder', 'feat_in': MEL_BINS, 'feat_out': -1, 'n_layers': LAYERS,
                     'd_model': WIDTH, 'subsampling': 'dw_striding', 'subsampling_factor': 8, 'subsampling_conv_channels': 32,
                     'causal_downsampling': False, 'ff_expansion_factor': 4, 'self_attention_model': 'rel_pos', 'n_heads': 4,
-                    'att_context_size': [-1, -1], 'xscaling': False, 'untie_biases': True, 'pos_emb_max_len': FRAMES_MAX, 'use_bias': False,
+                    'att_context_size': [-1, -1], 'sync_max_audio_length': False, 'xscaling': False, 'untie_biases': True, 'pos_emb_max_len': FRAMES_MAX, 'use_bias': False,
                     'conv_kernel_size': 9, 'conv_norm_type': 'batch_norm', 'dropout': 0.0, 'dropout_pre_encoder': 0.0, 'dropout_emb': 0.0,
                     'dropout_att': 0.0, 'stochastic_depth_drop_prob': 0.0},
         'decoder': {'_target_': 'nemo.collections.asr.modules.RNNTDecoder', 'normalization_mode': None, 'random_state_sampling': False,

@@ -1,6 +1,7 @@
 """Trains the demonstration model on a CPU: NeMo modules, our TDT loss, an auxiliary CTC head that is dropped afterwards.
 
-A step takes a batch of about equal cost: many single sentences, or a few joined ones of up to 30 s.
+A step takes a batch of about equal cost: many single sentences, or a few joined ones of up to 30 s. Run it under
+`python -m torch.distributed.run` with one process for each core: at this size most time goes into small operations that threads cannot share.
 """
 
 import argparse
@@ -20,16 +21,24 @@ import speech
 import tdt_loss
 
 CTC_WEIGHT = 0.3
-SINGLE_SECONDS = 40.0
-JOINED_SECONDS = 45.0
+CTC_WEIGHT_EARLY = 1.0
+EARLY_SHARE = 0.15
+EASY_BATCHES = 500
+EASY_SECONDS = 3.0
+SINGLE_SECONDS = 30.0
+JOINED_SECONDS = 32.0
 SINGLES_ONLY_BATCHES = 700
 MASK_FROM_SHARE = 0.3
 GRADIENT_NORM_MAX = 1.0
 
 
-def batches(clips, augmenter, tokenizer, seed):
-    """Endless (audio list, token lists). After the first batches 22 % are joined clips; 2 % of the rows hold no speech."""
-    rng = np.random.default_rng(seed)
+def batches(clips, augmenter, tokenizer, seed, rank, ranks):
+    """Endless (audio list, token lists). The first batches are short and clean, the next single; then 22 % are joined
+    clips. 2 % of the rows hold no speech.
+
+    Every rank draws the same plan, so that all have a batch of one kind and cost at a time, and takes its own share of it.
+    """
+    rng, own = np.random.default_rng(seed), np.random.default_rng(seed + 1000 + rank)
     order_by_length = np.argsort([row['samples'] for row in clips.index])
     made = 0
     while True:
@@ -43,19 +52,21 @@ def batches(clips, augmenter, tokenizer, seed):
                 group, longest = [], clips.index[item]['samples'] / speech.SAMPLE_RATE_HZ + 0.4
             group.append(item)
         groups.append(group)
-        for number in rng.permutation(len(groups)):
+        for number in rng.permutation(len(groups) // ranks) * ranks + rank:
+            augmenter.easy = made < EASY_BATCHES
+            if augmenter.easy and clips.index[groups[number - rank][-1]]['samples'] > EASY_SECONDS * speech.SAMPLE_RATE_HZ:
+                continue
             rows = [(augmenter.single(clips.audio(item)), clips.text(item)) for item in groups[number]]
-            if rng.random() < 0.25:
+            if own.random() < 0.2:
                 rows.append((augmenter.empty()[:max(len(row[0]) for row in rows)], ''))
             yield prepared(rows, tokenizer)
             made += 1
             if made > SINGLES_ONLY_BATCHES and rng.random() < 0.28:
-                yield prepared(joined_rows(clips, augmenter, rng), tokenizer)
+                yield prepared(joined_rows(clips, augmenter, rng.uniform(8, 30), own), tokenizer)
 
 
-def joined_rows(clips, augmenter, rng):
-    """Rows of one length between 8 and 30 s, half of them of one voice variant throughout."""
-    seconds = rng.uniform(8, 30)
+def joined_rows(clips, augmenter, seconds, rng):
+    """Rows of at most `seconds`, half of them of one voice variant throughout."""
     rows = []
     while (len(rows) + 1) * seconds <= JOINED_SECONDS:
         items = rng.integers(0, len(clips), 24)
@@ -82,17 +93,17 @@ def padded(audios, tokens):
 class Batches(torch.utils.data.IterableDataset):
     """Runs `batches` in a worker process, so that audio is prepared while a step runs."""
 
-    def __init__(self, corpus, tokenizer, seed):
-        self.corpus, self.tokenizer, self.seed = corpus, tokenizer, seed
+    def __init__(self, corpus, tokenizer, seed, rank, ranks):
+        self.corpus, self.tokenizer, self.seed, self.rank, self.ranks = corpus, tokenizer, seed, rank, ranks
 
     def __iter__(self):
         torch.set_num_threads(1)
         clips = speech.Clips(self.corpus / 'train')
-        augmenter = speech.Augmenter(clips, self.seed)
+        augmenter = speech.Augmenter(clips, self.seed + 50 + self.rank)
         augmenter.items_by_variant = {}
         for item, row in enumerate(clips.index):
             augmenter.items_by_variant.setdefault(row['voice']['variant'], []).append(item)
-        for audios, tokens in batches(clips, augmenter, self.tokenizer, self.seed + 2):
+        for audios, tokens in batches(clips, augmenter, self.tokenizer, self.seed, self.rank, self.ranks):
             yield padded(audios, tokens)
 
 
@@ -118,6 +129,15 @@ def learning_rate(elapsed, step, arguments):
     """Linear warm-up over steps, then a cosine over wall time, so that the run ends cold whenever the clock says so."""
     warm = min(1.0, (step + 1) / 300)
     return arguments.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, elapsed))))
+
+
+def share_gradients(parameters):
+    """Averages the gradients over the processes, in one message."""
+    flat = torch.cat([value.grad.reshape(-1) for value in parameters])
+    torch.distributed.all_reduce(flat)
+    flat /= torch.distributed.get_world_size()
+    for value, part in zip(parameters, flat.split([value.numel() for value in parameters])):
+        value.grad.copy_(part.view_as(value))
 
 
 def save(model, ctc_head, optimizer, average, path, state):
@@ -148,56 +168,99 @@ def main():
     parser.add_argument('--vocabulary', type=int, default=192)
     parser.add_argument('--seed', type=int, default=11)
     parser.add_argument('--check-seconds', type=float, default=300)
+    parser.add_argument('--resume', type=pathlib.Path, help='checkpoint to go on from, with the tokenizer of --out')
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.distributed.init_process_group('gloo')
+    torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
-    torch.set_num_threads(2)
-    clips = speech.Clips(arguments.corpus / 'train')
     tokenizer_folder = arguments.out / 'tokenizer'
-    model_module.train_tokenizer([clips.text(item) for item in range(len(clips))], tokenizer_folder, arguments.vocabulary)
-    run(measure.new_model(tokenizer_folder, arguments.vocabulary), arguments)
+    if torch.distributed.get_rank() == 0 and not arguments.resume:
+        clips = speech.Clips(arguments.corpus / 'train')
+        model_module.train_tokenizer([clips.text(item) for item in range(len(clips))], tokenizer_folder, arguments.vocabulary)
+    torch.distributed.barrier()
+    model = measure.new_model(tokenizer_folder, arguments.vocabulary)
+    trainer = Trainer(model, arguments)
+    trainer.run()
+    torch.distributed.destroy_process_group()
 
 
-def run(model, arguments):
-    ctc_head = torch.nn.Linear(model_module.WIDTH, arguments.vocabulary + 1)
-    parameters = list(model.parameters()) + list(ctc_head.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
-    average = {name: value.clone() for name, value in model.state_dict().items()}
-    valid = speech.Clips(arguments.corpus / 'valid')
-    begin = checked = time.time()
-    end = arguments.until or begin + 60 * arguments.minutes
-    print(f'{sum(value.numel() for value in model.parameters()):,} parameters, {(end - begin) / 60:.1f} minutes', flush=True)
-    loader = iter(torch.utils.data.DataLoader(Batches(arguments.corpus, model.tokenizer, arguments.seed), batch_size=None, num_workers=1,
-                                              prefetch_factor=4))
-    seconds, totals, step = 0.0, np.zeros(2), 0
-    model.train()
-    while time.time() < end:
-        rate = learning_rate((time.time() - begin) / (end - begin), step, arguments)
-        for group in optimizer.param_groups:
-            group['lr'] = rate
-        batch = next(loader)
-        transducer, ctc = losses(model, ctc_head, batch, (time.time() - begin) / (end - begin) > MASK_FROM_SHARE)
-        optimizer.zero_grad(set_to_none=True)
-        (transducer + CTC_WEIGHT * ctc).backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM_MAX)
+class Trainer:
+    """One process of the run. Rank 0 also prints, measures and saves."""
+
+    def __init__(self, model, arguments):
+        self.model, self.arguments, self.rank = model, arguments, torch.distributed.get_rank()
+        self.ctc_head = torch.nn.Linear(model_module.WIDTH, arguments.vocabulary + 1)
+        self.parameters = list(model.parameters()) + list(self.ctc_head.parameters())
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
+        self.average = {name: value.clone() for name, value in model.state_dict().items()}
+        self.step, self.heard = 0, 0.0
+        if arguments.resume:
+            self.restore(torch.load(arguments.resume, map_location='cpu', weights_only=True))
+        for value in self.parameters:
+            torch.distributed.broadcast(value.data, 0)
+        self.begin = self.checked = time.time()
+        self.end = arguments.until or self.begin + 60 * arguments.minutes
+
+    def restore(self, saved):
+        self.model.load_state_dict(saved['model'])
+        self.ctc_head.load_state_dict(saved['ctc'])
+        self.optimizer.load_state_dict(saved['optimizer'])
+        self.average = saved['average']
+        self.step, self.heard = saved['state']['step'], saved['state']['hours_heard'] * 3600
+
+    def one_step(self, batch, elapsed):
+        """Losses (transducer, CTC) of one optimiser step."""
+        for group in self.optimizer.param_groups:
+            group['lr'] = learning_rate(elapsed, self.step, self.arguments)
+        transducer, ctc = losses(self.model, self.ctc_head, batch, elapsed > MASK_FROM_SHARE)
+        for value in self.parameters:
+            value.grad = torch.zeros_like(value) if value.grad is None else value.grad.zero_()
+        (transducer + (CTC_WEIGHT_EARLY if elapsed < EARLY_SHARE else CTC_WEIGHT) * ctc).backward()
+        share_gradients(self.parameters)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_NORM_MAX)
         if torch.isfinite(norm):
-            optimizer.step()
-            updated_average(average, model, step)
-        totals += (float(transducer.detach()), float(ctc.detach()))
-        seconds += float(batch[1].sum()) / speech.SAMPLE_RATE_HZ
-        step += 1
-        if step % 50 == 0:
-            spent = time.time() - begin
-            print(f'{spent:6.0f} s step {step} tdt {totals[0] / 50:.3f} ctc {totals[1] / 50:.3f} rate {rate:.2e} '
-                  f'{spent / step:.3f} s/step {seconds / spent:.0f}x {seconds / 3600:.1f} h', flush=True)
-            totals[:] = 0
-        if time.time() - checked > arguments.check_seconds or time.time() >= end:
-            checked = time.time()
-            report = measure.quick(model, average, valid)
-            report |= {'step': step, 'seconds': round(time.time() - begin), 'hours_heard': round(seconds / 3600, 2)}
-            print('valid', json.dumps(report), flush=True)
-            save(model, ctc_head, optimizer, average, arguments.out / 'last.pt', report)
-            model.train()
+            self.optimizer.step()
+            if self.rank == 0:
+                updated_average(self.average, self.model, self.step)
+        self.step += 1
+        return float(transducer.detach()), float(ctc.detach())
+
+    def check(self, valid):
+        """Validates the averaged weights and saves."""
+        report = measure.quick(self.model, self.average, valid)
+        report |= {'step': self.step, 'seconds': round(time.time() - self.begin), 'hours_heard': round(self.heard / 3600, 2)}
+        print('valid', json.dumps(report), flush=True)
+        save(self.model, self.ctc_head, self.optimizer, self.average, self.arguments.out / 'last.pt', report)
+        self.model.train()
+
+    def told(self, ended):
+        """Rank 0's word on whether the run is over: clocks may differ by a step."""
+        flag = torch.tensor([float(ended)])
+        torch.distributed.broadcast(flag, 0)
+        return bool(flag)
+
+    def run(self):
+        arguments, ranks = self.arguments, torch.distributed.get_world_size()
+        valid = speech.Clips(arguments.corpus / 'valid')
+        data = Batches(arguments.corpus, self.model.tokenizer, arguments.seed + self.step, self.rank, ranks)
+        loader = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4))
+        totals, first = np.zeros(2), self.step
+        self.model.train()
+        while not self.told(time.time() >= self.end):
+            batch = next(loader)
+            totals += self.one_step(batch, (time.time() - self.begin) / (self.end - self.begin))
+            self.heard += ranks * float(batch[1].sum()) / speech.SAMPLE_RATE_HZ
+            if self.step % 50 == 0 and self.rank == 0:
+                spent = time.time() - self.begin
+                print(f'{spent:6.0f} s step {self.step} tdt {totals[0] / 50:.3f} ctc {totals[1] / 50:.3f} '
+                      f'{spent / (self.step - first):.3f} s/step {self.heard / 3600:.1f} h', flush=True)
+                totals[:] = 0
+            if self.rank == 0 and time.time() - self.checked > arguments.check_seconds:
+                self.checked = time.time()
+                self.check(valid)
+        if self.rank == 0:
+            self.check(valid)
 
 
 if __name__ == '__main__':
