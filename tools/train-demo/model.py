@@ -41,8 +41,6 @@ def configuration(tokenizer_folder, vocabulary):
         'preprocessor': {'_target_': 'nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor', 'sample_rate': 16000,
                          'normalize': 'per_feature', 'window_size': 0.025, 'window_stride': 0.01, 'window': 'hann', 'features': MEL_BINS,
                          'n_fft': 512, 'log': True, 'frame_splicing': 1, 'dither': 0.0, 'pad_to': 0, 'preemph': 0.97},
-        'spec_augment': {'_target_': 'nemo.collections.asr.modules.SpectrogramAugmentation', 'freq_masks': 2, 'time_masks': 2, 'freq_width': 15,
-                         'time_width': 0.04},
         'encoder': {'_target_': 'nemo.collections.asr.modules.ConformerEncoder', 'feat_in': MEL_BINS, 'feat_out': -1, 'n_layers': LAYERS,
                     'd_model': WIDTH, 'subsampling': 'dw_striding', 'subsampling_factor': 8, 'subsampling_conv_channels': 32,
                     'causal_downsampling': False, 'ff_expansion_factor': 4, 'self_attention_model': 'rel_pos', 'n_heads': 4,

@@ -149,9 +149,9 @@ class Augmenter:
     def finish(self, audio):
         """Noise on most clips, a gain, and never more than full scale."""
         draw = 1.0 if self.easy else self.rng.random()
-        if draw < 0.55:
-            audio = self.with_noise(audio, self.rng.uniform(5, 40))
-        elif draw < 0.65:
+        if draw < 0.40:
+            audio = self.with_noise(audio, self.rng.uniform(5, 35))
+        elif draw < 0.50:
             audio = audio + self.rng.uniform(0.5, 3) / INT16_FULL_SCALE * self.noise(len(audio))
         peak = float(np.max(np.abs(audio)) + 1e-7)
         return (audio * np.float32(10 ** self.rng.uniform(-1.5, 0) * 0.99 / peak)).astype(np.float32)

@@ -1,6 +1,7 @@
 """Trains the demonstration model on a CPU: NeMo modules, our TDT loss, an auxiliary CTC head that is dropped afterwards.
 
-A step takes a batch of about equal cost: many single sentences, or a few joined ones of up to 30 s. Run it under
+At first the CTC head leads, and every other step leaves the transducer out: the transducer learns to guess the next token from the last
+ones long before the encoder hears anything, and costs half the step. A step takes a batch of about equal cost: many single sentences, or a few joined ones of up to 30 s. Run it under
 `python -m torch.distributed.run` with one process for each core: at this size most time goes into small operations that threads cannot share.
 """
 
@@ -22,25 +23,24 @@ import tdt_loss
 
 CTC_WEIGHT = 0.3
 CTC_WEIGHT_EARLY = 1.0
-EARLY_SHARE = 0.15
+EARLY_SHARE = 0.4
+EARLY_TRANSDUCER_SECONDS_MAX = 12.0
 EASY_BATCHES = 500
 EASY_SECONDS = 3.0
 SINGLE_SECONDS = 30.0
 JOINED_SECONDS = 32.0
 SINGLES_ONLY_BATCHES = 700
-MASK_FROM_SHARE = 0.3
 GRADIENT_NORM_MAX = 1.0
 
 
-def batches(clips, augmenter, tokenizer, seed, rank, ranks):
+def batches(clips, augmenter, tokenizer, seed, rank, ranks, made):
     """Endless (audio list, token lists). The first batches are short and clean, the next single; then 22 % are joined
-    clips. 2 % of the rows hold no speech.
+    clips. 2 % of the rows hold no speech. `made` batches were taken before, in the run that this one resumes.
 
     Every rank draws the same plan, so that all have a batch of one kind and cost at a time, and takes its own share of it.
     """
     rng, own = np.random.default_rng(seed), np.random.default_rng(seed + 1000 + rank)
     order_by_length = np.argsort([row['samples'] for row in clips.index])
-    made = 0
     while True:
         jitter = np.array([clips.index[item]['samples'] for item in order_by_length]) * rng.uniform(0.85, 1.15, len(order_by_length))
         order = order_by_length[np.argsort(jitter)]
@@ -93,8 +93,8 @@ def padded(audios, tokens):
 class Batches(torch.utils.data.IterableDataset):
     """Runs `batches` in a worker process, so that audio is prepared while a step runs."""
 
-    def __init__(self, corpus, tokenizer, seed, rank, ranks):
-        self.corpus, self.tokenizer, self.seed, self.rank, self.ranks = corpus, tokenizer, seed, rank, ranks
+    def __init__(self, corpus, tokenizer, seed, rank, ranks, made):
+        self.corpus, self.tokenizer, self.seed, self.rank, self.ranks, self.made = corpus, tokenizer, seed, rank, ranks, made
 
     def __iter__(self):
         torch.set_num_threads(1)
@@ -103,26 +103,26 @@ class Batches(torch.utils.data.IterableDataset):
         augmenter.items_by_variant = {}
         for item, row in enumerate(clips.index):
             augmenter.items_by_variant.setdefault(row['voice']['variant'], []).append(item)
-        for audios, tokens in batches(clips, augmenter, self.tokenizer, self.seed, self.rank, self.ranks):
+        for audios, tokens in batches(clips, augmenter, self.tokenizer, self.seed, self.rank, self.ranks, self.made):
             yield padded(audios, tokens)
 
 
-def losses(model, ctc_head, batch, mask):
-    """(TDT loss per token, CTC loss per token) of one batch; `mask` switches SpecAugment on."""
+def losses(model, ctc_head, batch, with_transducer):
+    """(TDT loss per token, CTC loss per token) of one batch; the first is 0 unless `with_transducer`."""
     audio_BN, lengths, targets_BU, target_lengths = batch
     with torch.no_grad():
         features, feature_lengths = model.preprocessor(input_signal=audio_BN, length=lengths)
-        if mask:
-            features = model.spec_augmentation(input_spec=features, length=feature_lengths)
     encoded_BDT, encoded_lengths = model.encoder(audio_signal=features, length=feature_lengths)
-    predicted_BHU, _, _ = model.decoder(targets=targets_BU, target_length=target_lengths)
-    logits_BTUK = model.joint.joint(encoded_BDT.transpose(1, 2), predicted_BHU.transpose(1, 2))
-    tokens_mean = max(1.0, float(target_lengths.float().mean()))
-    transducer = tdt_loss.tdt_loss(logits_BTUK, targets_BU, encoded_lengths, target_lengths, model_module.DURATIONS) / tokens_mean
     logprobs_TBV = torch.log_softmax(ctc_head(encoded_BDT.transpose(1, 2)), dim=-1).transpose(0, 1)
     ctc = torch.nn.functional.ctc_loss(logprobs_TBV, targets_BU, encoded_lengths, target_lengths, blank=logprobs_TBV.shape[2] - 1,
                                        reduction='sum', zero_infinity=True) / max(1, int(target_lengths.sum()))
-    return transducer, ctc
+    if not with_transducer:
+        return torch.zeros(()), ctc
+    predicted_BHU, _, _ = model.decoder(targets=targets_BU, target_length=target_lengths)
+    logits_BTUK = model.joint.joint(encoded_BDT.transpose(1, 2), predicted_BHU.transpose(1, 2))
+    tokens_mean = max(1.0, float(target_lengths.float().mean()))
+    transducer = tdt_loss.tdt_loss(logits_BTUK, targets_BU, encoded_lengths, target_lengths, model_module.DURATIONS)
+    return transducer / tokens_mean, ctc
 
 
 def learning_rate(elapsed, step, arguments):
@@ -210,13 +210,15 @@ class Trainer:
         self.step, self.heard = saved['state']['step'], saved['state']['hours_heard'] * 3600
 
     def one_step(self, batch, elapsed):
-        """Losses (transducer, CTC) of one optimiser step."""
+        """Of one optimiser step: transducer loss, CTC loss, 1 if the first was computed."""
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(elapsed, self.step, self.arguments)
-        transducer, ctc = losses(self.model, self.ctc_head, batch, elapsed > MASK_FROM_SHARE)
+        early = elapsed < EARLY_SHARE
+        long = batch[0].shape[1] > EARLY_TRANSDUCER_SECONDS_MAX * speech.SAMPLE_RATE_HZ
+        transducer, ctc = losses(self.model, self.ctc_head, batch, not early or (self.step % 2 == 0 and not long))
         for value in self.parameters:
             value.grad = torch.zeros_like(value) if value.grad is None else value.grad.zero_()
-        (transducer + (CTC_WEIGHT_EARLY if elapsed < EARLY_SHARE else CTC_WEIGHT) * ctc).backward()
+        (transducer + (CTC_WEIGHT_EARLY if early else CTC_WEIGHT) * ctc).backward()
         share_gradients(self.parameters)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_NORM_MAX)
         if torch.isfinite(norm):
@@ -224,7 +226,7 @@ class Trainer:
             if self.rank == 0:
                 updated_average(self.average, self.model, self.step)
         self.step += 1
-        return float(transducer.detach()), float(ctc.detach())
+        return float(transducer.detach()), float(ctc.detach()), float(bool(transducer.requires_grad))
 
     def check(self, valid):
         """Validates the averaged weights and saves."""
@@ -243,9 +245,9 @@ class Trainer:
     def run(self):
         arguments, ranks = self.arguments, torch.distributed.get_world_size()
         valid = speech.Clips(arguments.corpus / 'valid')
-        data = Batches(arguments.corpus, self.model.tokenizer, arguments.seed + self.step, self.rank, ranks)
+        data = Batches(arguments.corpus, self.model.tokenizer, arguments.seed + self.step, self.rank, ranks, self.step)
         loader = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4))
-        totals, first = np.zeros(2), self.step
+        totals, first = np.zeros(3), self.step
         self.model.train()
         while not self.told(time.time() >= self.end):
             batch = next(loader)
@@ -253,7 +255,7 @@ class Trainer:
             self.heard += ranks * float(batch[1].sum()) / speech.SAMPLE_RATE_HZ
             if self.step % 50 == 0 and self.rank == 0:
                 spent = time.time() - self.begin
-                print(f'{spent:6.0f} s step {self.step} tdt {totals[0] / 50:.3f} ctc {totals[1] / 50:.3f} '
+                print(f'{spent:6.0f} s step {self.step} tdt {totals[0] / max(1.0, totals[2]):.3f} ctc {totals[1] / 50:.3f} '
                       f'{spent / (self.step - first):.3f} s/step {self.heard / 3600:.1f} h', flush=True)
                 totals[:] = 0
             if self.rank == 0 and time.time() - self.checked > arguments.check_seconds:
