@@ -156,28 +156,26 @@ def example_transcripts(bench, folder):
 def evaluate(bench, corpus, seed=77):
     report = {}
 
-    def add(name, pairs, guesses=None):
+    def add(name, pairs):
         audios, truths = zip(*pairs)
-        guesses = guesses or bench.transcripts(list(audios))
+        guesses = bench.transcripts(list(audios))
         report[name] = {'clips': len(pairs), 'minutes': round(sum(map(len, audios)) / speech.SAMPLE_RATE_HZ / 60, 1)}
         report[name] |= measure.both_rates(truths, guesses)
         print(name, json.dumps(report[name]), flush=True)
         return list(zip(truths, guesses))
 
     shown = {}
-    for split in ('test_seen', 'test_unseen'):
-        clips = speech.Clips(corpus / split)
+    for voices in ('seen', 'unseen'):
+        clips = speech.Clips(corpus / f'sentences_{voices}')
         augmenter = speech.Augmenter(clips, seed)
-        everyday = [item for item in range(len(clips)) if clips.index[item]['kind'] != 'dictionary']
-        rare = [item for item in range(len(clips)) if clips.index[item]['kind'] == 'dictionary']
-        pairs = [(clips.audio(item), clips.text(item)) for item in everyday]
-        shown[split] = add(split, pairs)
-        for kind in ('grammar', 'common'):
-            chosen = [place for place, item in enumerate(everyday) if clips.index[item]['kind'] == kind]
-            add(f'{split}_{kind}', [pairs[place] for place in chosen], [shown[split][place][1] for place in chosen])
-        add(f'{split}_dictionary_words', [(clips.audio(item), clips.text(item)) for item in rare])
-        add(f'{split}_noisy_10_db', [(augmenter.with_noise(audio, 10.0), text) for audio, text in pairs])
-        add(f'{split}_joined_30_s', joined_clips(clips, seed, JOINED_CLIPS))
+        pairs = [(clips.audio(item), clips.text(item)) for item in range(len(clips))]
+        shown[voices] = add(f'sentences_{voices}', pairs)
+        shown[voices + '_noisy'] = add(f'sentences_{voices}_noisy_10_db', [(augmenter.with_noise(audio, 10.0), text) for audio, text in pairs])
+        shown[voices + '_joined'] = add(f'sentences_{voices}_joined_30_s', joined_clips(clips, seed, JOINED_CLIPS))
+        mixed = speech.Clips(corpus / f'test_{voices}')
+        for kind in ('common', 'dictionary'):
+            chosen = [item for item in range(len(mixed)) if mixed.index[item]['kind'] == kind]
+            shown[f'{kind}_{voices}'] = add(f'{kind}_{voices}', [(mixed.audio(item), mixed.text(item)) for item in chosen])
     shown['natural'] = add('natural', natural_clips(seed))
     silent = speech.Augmenter(speech.Clips(corpus / 'valid'), seed + 1)
     texts = bench.transcripts([silent.empty() for _ in range(SILENCES)])
@@ -199,7 +197,7 @@ def main():
     state.pop('examples')
     logging.getLogger('nemo_logger').setLevel(logging.ERROR)
     bench = Bench(arguments.model, model)
-    clips = speech.Clips(arguments.corpus / 'test_seen')
+    clips = speech.Clips(arguments.corpus / 'sentences_seen')
     ragged = bench.ragged_difference([clips.audio(item) for item in range(12)])
     assert ragged <= TOLERANCE, f'a padded batch differs from singles by {ragged}'
     report, shown = evaluate(bench, arguments.corpus)

@@ -195,22 +195,26 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=pathlib.Path, required=True)
     parser.add_argument('--train', type=int, default=16_000, help='training sentences')
-    parser.add_argument('--test', type=int, default=400, help='sentences of each test split')
+    parser.add_argument('--mixed', type=int, default=400, help='items of each test split of all kinds')
+    parser.add_argument('--sentences', type=int, default=320, help='items of each test split of grammatical sentences')
     parser.add_argument('--seed', type=int, default=20261121)
     parser.add_argument('--workers', type=int, default=2)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     language, taken = text_module.load_language(), set()
-    plan = (('test_seen', SEEN_VARIANTS, arguments.test), ('test_unseen', UNSEEN_VARIANTS, arguments.test),
-            ('valid', SEEN_VARIANTS, 150), ('train', SEEN_VARIANTS, arguments.train))
+    sentences = (('grammar', 1.0),)
+    plan = (('test_seen', SEEN_VARIANTS, arguments.mixed, KINDS), ('test_unseen', UNSEEN_VARIANTS, arguments.mixed, KINDS),
+            ('valid', SEEN_VARIANTS, 150, KINDS), ('train', SEEN_VARIANTS, arguments.train, KINDS),
+            ('sentences_seen', SEEN_VARIANTS, arguments.sentences, sentences), ('sentences_unseen', UNSEEN_VARIANTS, arguments.sentences, sentences))
     sets = {}
-    for number, (name, variants, count) in enumerate(plan):
-        rows = make_split(language, arguments.seed + number, variants, count, taken)
+    for number, (name, variants, count, kinds) in enumerate(plan):
+        rows = make_split(language, arguments.seed + number, variants, count, taken, kinds)
         sets[name] = {row[0].lower() for row in rows}
-        hours = save_split(rows, arguments.out / name, arguments.workers)
-        words = {word.strip('.,?').lower() for row in rows for word in row[0].split()}
-        print(f'{name}: {len(rows)} sentences, {hours:.2f} h, {len(words)} distinct words', flush=True)
-    for name in ('test_seen', 'test_unseen', 'valid'):
+        if not (arguments.out / name).with_suffix('.json').exists():
+            hours = save_split(rows, arguments.out / name, arguments.workers)
+            words = {word.strip('.,?').lower() for row in rows for word in row[0].split()}
+            print(f'{name}: {len(rows)} items, {hours:.2f} h, {len(words)} distinct words', flush=True)
+    for name in sets.keys() - {'train'}:
         assert sets[name].isdisjoint(sets['train']), f'{name} shares a sentence with train'
 
 
