@@ -23,10 +23,11 @@ import tdt_loss
 
 CTC_WEIGHT = 0.3
 CTC_WEIGHT_EARLY = 1.0
-EARLY_SHARE = 0.4
+EARLY_SHARE = 0.5
 EARLY_TRANSDUCER_SECONDS_MAX = 12.0
 EASY_BATCHES = 500
 EASY_SECONDS = 3.0
+JOINED_CHANCE = 0.25
 SINGLE_SECONDS = 30.0
 JOINED_SECONDS = 32.0
 SINGLES_ONLY_BATCHES = 700
@@ -34,16 +35,17 @@ GRADIENT_NORM_MAX = 1.0
 
 
 def batches(clips, augmenter, tokenizer, seed, rank, ranks, made):
-    """Endless (audio list, token lists). The first batches are short and clean, the next single; then 22 % are joined
+    """Endless (audio list, token lists). The first batches are short and clean, the next single; then 20 % are joined
     clips. 2 % of the rows hold no speech. `made` batches were taken before, in the run that this one resumes.
 
     Every rank draws the same plan, so that all have a batch of one kind and cost at a time, and takes its own share of it.
     """
     rng, own = np.random.default_rng(seed), np.random.default_rng(seed + 1000 + rank)
-    order_by_length = np.argsort([row['samples'] for row in clips.index])
+    samples = np.array([row['samples'] for row in clips.index])
+    chance = np.array([augmenter.shares[row['kind']] for row in clips.index])
     while True:
-        jitter = np.array([clips.index[item]['samples'] for item in order_by_length]) * rng.uniform(0.85, 1.15, len(order_by_length))
-        order = order_by_length[np.argsort(jitter)]
+        order = np.argsort(samples * rng.uniform(0.85, 1.15, len(samples)))
+        order = order[rng.random(len(order)) < chance[order]]
         groups, group, longest = [], [], 0.0
         for item in order:
             longest = max(longest, clips.index[item]['samples'] / speech.SAMPLE_RATE_HZ + 0.4)
@@ -61,7 +63,7 @@ def batches(clips, augmenter, tokenizer, seed, rank, ranks, made):
                 rows.append((augmenter.empty()[:max(len(row[0]) for row in rows)], ''))
             yield prepared(rows, tokenizer)
             made += 1
-            if made > SINGLES_ONLY_BATCHES and rng.random() < 0.28:
+            if made > SINGLES_ONLY_BATCHES and rng.random() < JOINED_CHANCE:
                 yield prepared(joined_rows(clips, augmenter, rng.uniform(8, 30), own), tokenizer)
 
 
@@ -69,7 +71,7 @@ def joined_rows(clips, augmenter, seconds, rng):
     """Rows of at most `seconds`, half of them of one voice variant throughout."""
     rows = []
     while (len(rows) + 1) * seconds <= JOINED_SECONDS:
-        items = rng.integers(0, len(clips), 24)
+        items = rng.choice(augmenter.pool, 24)
         if rng.random() < 0.5:
             items = rng.choice(augmenter.items_by_variant[clips.index[items[0]]['voice']['variant']], 24)
         rows.append(augmenter.joined(items, seconds))
@@ -93,16 +95,19 @@ def padded(audios, tokens):
 class Batches(torch.utils.data.IterableDataset):
     """Runs `batches` in a worker process, so that audio is prepared while a step runs."""
 
-    def __init__(self, corpus, tokenizer, seed, rank, ranks, made):
-        self.corpus, self.tokenizer, self.seed, self.rank, self.ranks, self.made = corpus, tokenizer, seed, rank, ranks, made
+    def __init__(self, corpus, tokenizer, seed, rank, ranks, made, shares):
+        self.corpus, self.tokenizer, self.seed, self.rank, self.ranks = corpus, tokenizer, seed, rank, ranks
+        self.made, self.shares = made, shares
 
     def __iter__(self):
         torch.set_num_threads(1)
         clips = speech.Clips(self.corpus / 'train')
         augmenter = speech.Augmenter(clips, self.seed + 50 + self.rank)
-        augmenter.items_by_variant = {}
+        augmenter.shares, augmenter.pool, augmenter.items_by_variant = self.shares, [], {}
         for item, row in enumerate(clips.index):
-            augmenter.items_by_variant.setdefault(row['voice']['variant'], []).append(item)
+            if augmenter.rng.random() < self.shares[row['kind']]:
+                augmenter.pool.append(item)
+                augmenter.items_by_variant.setdefault(row['voice']['variant'], []).append(item)
         for audios, tokens in batches(clips, augmenter, self.tokenizer, self.seed, self.rank, self.ranks, self.made):
             yield padded(audios, tokens)
 
@@ -168,6 +173,8 @@ def main():
     parser.add_argument('--vocabulary', type=int, default=192)
     parser.add_argument('--seed', type=int, default=11)
     parser.add_argument('--check-seconds', type=float, default=300)
+    parser.add_argument('--common-share', type=float, default=1.0, help='share of the runs of everyday words that an epoch takes')
+    parser.add_argument('--dictionary-share', type=float, default=1.0, help='share of the runs of dictionary words that an epoch takes')
     parser.add_argument('--resume', type=pathlib.Path, help='checkpoint to go on from, with the tokenizer of --out')
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -245,7 +252,8 @@ class Trainer:
     def run(self):
         arguments, ranks = self.arguments, torch.distributed.get_world_size()
         valid = speech.Clips(arguments.corpus / 'valid')
-        data = Batches(arguments.corpus, self.model.tokenizer, arguments.seed + self.step, self.rank, ranks, self.step)
+        data = Batches(arguments.corpus, self.model.tokenizer, arguments.seed + self.step, self.rank, ranks, self.step,
+                       {'grammar': 1.0, 'common': arguments.common_share, 'dictionary': arguments.dictionary_share})
         loader = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4))
         totals, first = np.zeros(3), self.step
         self.model.train()
