@@ -1,0 +1,76 @@
+'use strict';
+// Builds the add-on with cmake-js. npm's build script, binding.gyp, the install script, the tests and the
+// prebuild all come through here, so there is one way to build it.
+
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+
+const root = path.resolve(__dirname, '..', '..');
+const cmakeDir = path.join(root, 'build', 'cmake');
+
+/** Where the built add-on lies; the ONNX Runtime library lies beside it. */
+const addonPath = path.join(root, 'build', 'Release', 'trt_asr.node');
+
+/** npm packages a build needs; a packed release does not depend on them, as its prebuild needs none. */
+const buildPackages = ['cmake-js', 'node-addon-api', 'node-api-headers', 'onnxruntime-node'];
+
+function resolvable(request) {
+  try {
+    return require.resolve(request, { paths: [root] });
+  } catch {
+    return undefined;
+  }
+}
+
+function commandExists(command) {
+  return (process.env.PATH ?? '')
+    .split(path.delimiter)
+    .some((folder) => folder !== '' && fs.existsSync(path.join(folder, command)));
+}
+
+/** What keeps this machine from building, as sentences with their remedy; empty when nothing does. */
+function missingForBuild() {
+  const { devDependencies = {} } = require(path.join(root, 'package.json'));
+  const missing = [];
+  const packages = buildPackages.filter((name) => resolvable(`${name}/package.json`) === undefined);
+  if (packages.length > 0) {
+    const wanted = packages.map((name) => `${name}@${devDependencies[name] ?? 'latest'}`).join(' ');
+    missing.push(`npm packages are missing: npm install --no-save --ignore-scripts ${wanted}`);
+  }
+  if (!commandExists('cmake')) missing.push('CMake 3.18 or later is missing: install it with the system package manager');
+  const compilers = [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean);
+  if (!compilers.some((name) => path.isAbsolute(name) || commandExists(name))) {
+    missing.push('a C++20 compiler is missing: install g++ 11 or later, or clang++ 14 or later');
+  }
+  return missing;
+}
+
+/** Builds what changed. Returns the exit status; the tools' output goes to `stdio`. */
+function buildAddon({ stdio = 'inherit' } = {}) {
+  // gyp and npm export make's flags and jobserver; a nested build that inherits them waits for tokens
+  // that never come.
+  const env = { ...process.env };
+  delete env.MAKEFLAGS;
+  delete env.MFLAGS;
+  delete env.MAKELEVEL;
+  const cmakeJs = path.join(path.dirname(resolvable('cmake-js/package.json')), 'bin', 'cmake-js');
+  const jobs = String(os.availableParallelism());
+  const args = [cmakeJs, 'compile', '--directory', root, '--out', cmakeDir, '--parallel', jobs];
+  const { status, error } = spawnSync(process.execPath, args, { cwd: root, env, stdio });
+  if (error) throw error;
+  return status ?? 1;
+}
+
+function main() {
+  const missing = missingForBuild();
+  if (missing.length > 0) {
+    process.stderr.write(`trt-asr: the add-on cannot be built here.\n${missing.map((line) => `  - ${line}\n`).join('')}`);
+    return 1;
+  }
+  return buildAddon();
+}
+
+module.exports = { addonPath, buildAddon, missingForBuild, root };
+if (require.main === module) process.exitCode = main();

@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+'use strict';
+// prebuildify calls this in place of node-gyp, in a staging folder: it builds the add-on as always and
+// copies the result to where node-gyp would have left it. prebuildify moves the file it finds, so staging
+// keeps build/Release whole for a test run that loads from there.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { addonPath, buildAddon } = require('./build');
+
+const status = buildAddon();
+if (status === 0) {
+  const from = path.dirname(addonPath);
+  const to = path.join(process.cwd(), 'build', 'Release');
+  fs.mkdirSync(to, { recursive: true });
+  for (const name of fs.readdirSync(from)) {
+    if (/\.(node|so|dylib|dll)$/.test(name)) fs.copyFileSync(path.join(from, name), path.join(to, name));
+  }
+}
+process.exitCode = status;
