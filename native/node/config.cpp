@@ -1,0 +1,163 @@
+#include "node/config.h"
+
+#include <cmath>
+#include <limits>
+
+#include "base/contract.h"
+
+namespace trt_asr::node {
+
+namespace {
+
+/// Reads properties of one object; the first wrong one is kept as the error.
+class Reader {
+ public:
+  Reader(const Napi::Value& value, std::string path) : path_(std::move(path)) {
+    if (value.IsObject()) {
+      object_ = value.As<Napi::Object>();
+    } else {
+      error_ = Error{ErrorCode::bad_argument, path_, "an object", "something else", ""};
+    }
+  }
+
+  Reader child(const char* name) {
+    return error_ ? Reader(*error_) : Reader(object_.Get(name), path_ + "." + name);
+  }
+
+  double number(const char* name) {
+    if (error_) return 0;
+    const Napi::Value value = object_.Get(name);
+    if (value.IsNumber() && std::isfinite(value.As<Napi::Number>().DoubleValue()))
+      return value.As<Napi::Number>();
+    wrong(name, "a finite number");
+    return 0;
+  }
+
+  std::int32_t integer(const char* name) {
+    const double value = number(name);
+    const bool fits =
+        std::trunc(value) == value && std::abs(value) <= std::numeric_limits<std::int32_t>::max();
+    if (!fits) wrong(name, "an integer of 32 bits");
+    return fits ? static_cast<std::int32_t>(value) : 0;
+  }
+
+  std::string string(const char* name) {
+    if (error_) return {};
+    const Napi::Value value = object_.Get(name);
+    if (value.IsString()) return value.As<Napi::String>();
+    wrong(name, "a string");
+    return {};
+  }
+
+  /// "" when the property is absent.
+  std::string optional_string(const char* name) {
+    if (error_ || object_.Get(name).IsUndefined()) return {};
+    return string(name);
+  }
+
+  std::vector<std::int32_t> integers(const char* name) {
+    std::vector<std::int32_t> out;
+    if (error_) return out;
+    const Napi::Value value = object_.Get(name);
+    if (!value.IsArray()) return wrong(name, "an array of integers"), out;
+    const auto array = value.As<Napi::Array>();
+    for (std::uint32_t index = 0; index < array.Length(); ++index) {
+      const Napi::Value element = array.Get(index);
+      if (!element.IsNumber()) return wrong(name, "an array of integers"), out;
+      out.push_back(element.As<Napi::Number>().Int32Value());
+    }
+    return out;
+  }
+
+  /// Takes over the first error of a child.
+  void join(const Reader& other) {
+    if (!error_ && other.error_) error_ = other.error_;
+  }
+
+  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
+
+ private:
+  explicit Reader(Error error) : error_(std::move(error)) {}
+
+  void wrong(const char* name, const char* expected) {
+    if (!error_) error_ = Error{ErrorCode::bad_argument, path_ + "." + name, expected, "something else", ""};
+  }
+
+  Napi::Object object_;
+  std::string path_;
+  std::optional<Error> error_;
+};
+
+LogMelConfig read_features(Reader& in, Reader& parent) {
+  LogMelConfig features;
+  features.sample_rate_hz = in.integer("sampleRateHz");
+  features.mel_bins = in.integer("melBins");
+  features.fft_samples = in.integer("fftSamples");
+  features.window_samples = in.integer("windowSamples");
+  features.hop_samples = in.integer("hopSamples");
+  features.pre_emphasis = in.number("preEmphasis");
+  features.mel_low_hz = in.number("melLowHz");
+  features.mel_high_hz = in.number("melHighHz");
+  features.log_guard = in.number("logGuard");
+  features.normalization =
+      in.string("normalization") == "none" ? Normalization::none : Normalization::per_feature;
+  features.normalization_epsilon = in.number("normalizationEpsilon");
+  parent.join(in);
+  return features;
+}
+
+ModelContract read_contract(Reader& contract, Reader& parent) {
+  ModelContract out;
+  Reader features = contract.child("features");
+  out.features = read_features(features, contract);
+
+  Reader encoder = contract.child("encoder");
+  out.encoder.width = encoder.integer("width");
+  out.encoder.subsampling = encoder.integer("subsampling");
+  out.encoder.frames_max = encoder.integer("framesMax");
+  contract.join(encoder);
+
+  Reader predictor = contract.child("predictor");
+  out.transducer.predictor_layers = predictor.integer("layers");
+  out.transducer.predictor_width = predictor.integer("width");
+  contract.join(predictor);
+
+  Reader tokenizer = contract.child("tokenizer");
+  out.transducer.rules.vocabulary = tokenizer.integer("vocabulary");
+  contract.join(tokenizer);
+
+  Reader decode = contract.child("decode");
+  out.transducer.rules.blank_id = decode.integer("blankId");
+  out.transducer.rules.durations = decode.integers("durations");
+  out.transducer.rules.max_symbols_per_frame = decode.integer("maxSymbolsPerFrame");
+  contract.join(decode);
+  parent.join(contract);
+  return out;
+}
+
+}  // namespace
+
+Result<RecognizerConfig> read_config(const Napi::Value& value) {
+  RecognizerConfig config;
+  Reader root(value, "config");
+  Reader files = root.child("files");
+  config.model.files.encoder = files.string("encoder");
+  config.model.files.predictor = files.string("predictor");
+  config.model.files.joint = files.optional_string("joint");
+  config.model.files.vocabulary = files.string("vocab");
+  root.join(files);
+
+  Reader contract = root.child("contract");
+  config.model.contract = read_contract(contract, root);
+  config.model.threads = root.integer("threads");
+  const std::int32_t sessions_max = root.integer("sessionsMax");
+  const std::int32_t lanes = root.integer("lanes");
+  if (root.error()) return *root.error();
+  TRT_ASR_REQUIRE(sessions_max > 0, bad_argument, "sessionsMax", "at least 1", sessions_max, "");
+  TRT_ASR_REQUIRE(lanes > 0, bad_argument, "lanes", "at least 1", lanes, "");
+  config.sessions_max = static_cast<std::uint32_t>(sessions_max);
+  config.lanes = static_cast<std::uint32_t>(lanes);
+  return config;
+}
+
+}  // namespace trt_asr::node

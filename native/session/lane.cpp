@@ -1,0 +1,101 @@
+#include "session/lane.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/contract.h"
+
+namespace trt_asr {
+
+namespace {
+
+class Stopwatch {
+ public:
+  explicit Stopwatch(std::uint64_t& elapsed_ns) noexcept : elapsed_ns_(elapsed_ns), begin_(Clock::now()) {}
+  ~Stopwatch() {
+    const auto elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin_);
+    elapsed_ns_ = static_cast<std::uint64_t>(elapsed.count());
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::uint64_t& elapsed_ns_;
+  Clock::time_point begin_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const WindowPlan& plan,
+                                         std::shared_ptr<DecoderState> state, Arena& arena) noexcept {
+  const auto hop_samples = static_cast<std::size_t>(model.contract.features.hop_samples);
+  const auto features_frames_max = static_cast<std::int32_t>(plan.window_samples / hop_samples);
+  TRT_ASR_ASSIGN(LogMel mel, LogMel::create(model.contract.features, arena));
+  TRT_ASR_ASSIGN(PauseFinder pauses, PauseFinder::create(plan.window_samples, plan.frame_samples, arena));
+  TRT_ASR_ASSIGN(Encoder encoder,
+                 Encoder::open(model.encoder, model.contract.encoder, 1, features_frames_max, arena));
+
+  std::unique_ptr<Lane> lane(new Lane(plan, std::move(mel), std::move(pauses), std::move(encoder)));
+  const auto symbols_max = static_cast<std::size_t>(model.contract.transducer.rules.max_symbols_per_frame);
+  const auto frames_max = static_cast<std::size_t>(lane->encoder_.encoded_frames(features_frames_max));
+  TRT_ASR_ASSIGN(lane->tokens_, arena.claim<Token>(frames_max * symbols_max));
+  TRT_ASR_ASSIGN(lane->decoder_, create_greedy_transducer(model.transducer, model.contract.transducer,
+                                                          std::move(state), arena));
+  return lane;
+}
+
+Window Lane::plan_window(const Slot& slot) noexcept {
+  Window window;
+  window.frame_begin = slot.context_frames;
+  if (slot.ended && slot.filled <= plan_.window_samples) {
+    window.encode_samples = slot.filled;
+    window.frame_end = plan_.frames(slot.filled + plan_.frame_samples - 1);
+    window.consume_samples = slot.filled;
+    window.at_pause = true;
+    window.last = true;
+    return window;
+  }
+  // The audio goes on behind the window. A cut leaves context behind it, for the case that it is inside
+  // speech.
+  const std::span<const float> searched = slot.samples.first(plan_.window_samples - plan_.context_samples);
+  const Cut cut = pauses_.find(searched, plan_.search_samples);
+  window.frame_end = plan_.frames(cut.samples);
+  window.at_pause = cut.is_pause;
+  window.encode_samples = cut.is_pause ? cut.samples : plan_.window_samples;
+  window.consume_samples = cut.is_pause ? cut.samples : cut.samples - plan_.context_samples;
+  window.context_frames = cut.is_pause ? 0 : plan_.frames(plan_.context_samples);
+  return window;
+}
+
+Status Lane::compute_features(std::span<const float> samples) noexcept {
+  times_ = {};
+  const Stopwatch stopwatch(times_.features_ns);
+  const std::size_t frames = mel_.frames(samples.size());
+  features_frames_ = static_cast<std::int32_t>(frames);
+  if (frames == 0) return {};
+  const std::span<float> features_MT = encoder_.features_MT(0, features_frames_);
+  TRT_ASR_TRY(mel_.log_mel(samples, 0, frames, features_MT, frames));
+  return mel_.normalize(features_MT, frames, frames);
+}
+
+Result<std::span<const Token>> Lane::recognize(const Window& window, SlotId slot, std::int32_t frame_origin,
+                                               bool fresh) noexcept {
+  if (fresh) TRT_ASR_TRY(decoder_->reset(slot));
+  if (features_frames_ == 0) return std::span<const Token>();
+  {
+    const Stopwatch stopwatch(times_.encoder_ns);
+    TRT_ASR_TRY(encoder_.encode(std::span<const std::int32_t>(&features_frames_, 1)));
+  }
+  const Stopwatch stopwatch(times_.decode_ns);
+  DecodeRow row;
+  row.slot = slot;
+  row.frame_end = std::min(window.frame_end, encoder_.encoded_frames(features_frames_));
+  row.frame_begin = std::min(window.frame_begin, row.frame_end);
+  row.frame_origin = frame_origin;
+  row.tokens = tokens_;
+  TRT_ASR_TRY(decoder_->decode(encoder_.encoded_BTD(), std::span<DecodeRow>(&row, 1)));
+  return std::span<const Token>(tokens_.first(row.tokens_count));
+}
+
+}  // namespace trt_asr
