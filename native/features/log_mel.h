@@ -5,9 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "base/arena.h"
 #include "base/result.h"
+#include "features/fft.h"
+#include "features/mel_filterbank.h"
 
 namespace trt_asr {
 
@@ -28,6 +31,13 @@ struct LogMelConfig {
   double normalization_epsilon = 1e-5;  ///< Added to the standard deviation.
 };
 
+/// What a caller still holds of a signal: samples [origin, origin + samples.size()).
+struct SignalPart {
+  std::span<const float> samples;
+  std::size_t origin = 0;  ///< Index of samples[0] in the whole signal.
+  bool ended = false;      ///< Nothing follows the last of `samples`.
+};
+
 /// Computes features of whole signals or of parts of one. Tables and scratch are claimed from the arena at
 /// create; no method allocates. One thread at a time.
 class LogMel {
@@ -43,8 +53,25 @@ class LogMel {
   /// log(mel + guard) of frames [frame_begin, frame_end) of a signal of which `samples` is the whole:
   /// features_MT[m * frame_stride + (t - frame_begin)]. Frame t is centred on sample t * hop; outside the
   /// signal is zero. Computing a signal's frames in parts gives the same bits as computing them at once.
+  /// Errors: ERR_BAD_ARGUMENT for a sample that is not finite (naming its index; the end of the signal is
+  /// checked with its last frame), ERR_INTERNAL for a frame or a span out of range.
   [[nodiscard]] Status log_mel(std::span<const float> samples, std::size_t frame_begin, std::size_t frame_end,
                                std::span<float> features_MT, std::size_t frame_stride) noexcept;
+
+  /// The same from a part of the signal, with the same bits. The part holds samples_begin(frame_begin) ...
+  /// samples_end(frame_end - 1), or ends the signal.
+  [[nodiscard]] Status log_mel(const SignalPart& part, std::size_t frame_begin, std::size_t frame_end,
+                               std::span<float> features_MT, std::size_t frame_stride) noexcept;
+
+  /// First sample that a frame needs: its window's, and the one before it for the pre-emphasis.
+  [[nodiscard]] std::size_t samples_begin(std::size_t frame) const noexcept {
+    const std::size_t reach = reach_samples_ + 1;
+    return frame * hop_samples_ > reach ? frame * hop_samples_ - reach : 0;
+  }
+  /// One past the last sample that a frame needs while the signal goes on.
+  [[nodiscard]] std::size_t samples_end(std::size_t frame) const noexcept {
+    return frame * hop_samples_ + window_.size() - reach_samples_;
+  }
 
   /// Applies the configured normalisation over `frames` valid frames in place (mean and N-1 deviation per mel
   /// bin).
@@ -54,11 +81,26 @@ class LogMel {
   [[nodiscard]] const LogMelConfig& config() const noexcept { return config_; }
 
  private:
-  explicit LogMel(const LogMelConfig& config) noexcept
-      : config_(config), hop_samples_(static_cast<std::size_t>(config.hop_samples)) {}
+  LogMel(const LogMelConfig& config, RealFft fft, MelFilterbank filterbank) noexcept
+      : config_(config),
+        hop_samples_(static_cast<std::size_t>(config.hop_samples)),
+        fft_(std::move(fft)),
+        filterbank_(std::move(filterbank)) {}
+
+  [[nodiscard]] Status check_part(const SignalPart& part, std::size_t frame_begin, std::size_t frame_end,
+                                  std::size_t features, std::size_t frame_stride) const noexcept;
+  [[nodiscard]] Status check_finite(const SignalPart& part, std::size_t frame_begin,
+                                    std::size_t frame_end) const noexcept;
+  void load_frame(const SignalPart& part, std::size_t frame, std::size_t lane) noexcept;
+  void store_frames(std::size_t count, float* features_MT, std::size_t frame_stride) const noexcept;
 
   LogMelConfig config_;
   std::size_t hop_samples_;
+  std::size_t reach_samples_ = 0;  ///< From a window's first sample to its frame's centre.
+  RealFft fft_;
+  MelFilterbank filterbank_;
+  std::span<double> window_;
+  std::span<double> power_KL_;
 };
 
 }  // namespace trt_asr
