@@ -72,5 +72,5 @@ function main() {
   return buildAddon();
 }
 
-module.exports = { addonPath, buildAddon, missingForBuild, root };
+module.exports = { addonPath, buildAddon, commandExists, missingForBuild, root };
 if (require.main === module) process.exitCode = main();

@@ -1,0 +1,39 @@
+'use strict';
+// Fills prebuilds/<platform>-<arch>/ with what a release ships: the add-on, the ONNX Runtime library under
+// our own name, and the licences of what they contain.
+
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { root } = require('./build');
+
+const stage = path.join(root, 'build', 'stage');
+const target = path.join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+const licences = path.join(__dirname, 'licenses');
+
+function main() {
+  fs.rmSync(stage, { recursive: true, force: true });
+  fs.rmSync(target, { recursive: true, force: true });
+  fs.mkdirSync(stage, { recursive: true });
+  const args = [
+    require.resolve('prebuildify/bin.js'),
+    '--napi',
+    '--strip',
+    '--name=trt_asr',
+    `--cwd=${stage}`,
+    `--out=${root}`,
+    `--artifacts=${licences}`,
+    `--node-gyp=${path.join(__dirname, 'node-gyp-shim.js')}`,
+  ];
+  const { status, error } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+  if (error) throw error;
+  if (status !== 0) return status ?? 1;
+  fs.rmSync(stage, { recursive: true, force: true });
+  for (const name of fs.readdirSync(target)) {
+    const { size } = fs.statSync(path.join(target, name));
+    process.stdout.write(`${path.relative(root, path.join(target, name))}  ${size} bytes\n`);
+  }
+  return 0;
+}
+
+process.exitCode = main();

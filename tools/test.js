@@ -1,0 +1,122 @@
+'use strict';
+// `npm test`: builds what changed, runs every kind of test, and closes with the line `N passed, N failed`.
+// With --sanitize: the native tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.
+
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { buildAddon, commandExists, missingForBuild, root } = require('./native-build/build');
+
+const total = { passed: 0, failed: 0 };
+const summary = [];
+
+function record(name, passed, failed, seconds) {
+  total.passed += passed;
+  total.failed += failed;
+  summary.push(`  ${name.padEnd(16)} ${passed} passed, ${failed} failed (${seconds.toFixed(0)} s)`);
+}
+
+/** Runs a command with its output shown. Returns whether it exited with 0. */
+function run(command, args, env = {}) {
+  const child = spawnSync(command, args, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  if (child.error) process.stderr.write(`${command}: ${child.error.message}\n`);
+  return child.status === 0;
+}
+
+/** Runs one step, which returns true, false, or its own counts; one that throws has failed. */
+function step(name, body) {
+  process.stdout.write(`\n== ${name}\n`);
+  const begin = Date.now();
+  let outcome = false;
+  try {
+    outcome = body();
+  } catch (error) {
+    process.stderr.write(`${error.stack}\n`);
+  }
+  const counts = typeof outcome === 'boolean' ? { passed: Number(outcome), failed: Number(!outcome) } : outcome;
+  record(name, counts.passed, counts.failed, (Date.now() - begin) / 1000);
+  return counts.failed === 0;
+}
+
+const bin = (name) => path.join(root, 'node_modules', '.bin', name);
+
+function configureNative(buildDir, sanitize) {
+  const args = ['-S', root, '-B', buildDir, '-DTRT_ASR_TESTS=ON', '-DTRT_ASR_ADDON=OFF'];
+  if (!fs.existsSync(path.join(buildDir, 'CMakeCache.txt')) && commandExists('ninja')) args.push('-G', 'Ninja');
+  if (sanitize) args.push('-DCMAKE_BUILD_TYPE=RelWithDebInfo', '-DTRT_ASR_SANITIZE=address,undefined');
+  return run('cmake', args);
+}
+
+/** Counts the cases that the test executables told of, and one failure for each that ended without telling. */
+function nativeCounts(log, ctestPassed) {
+  const counts = { passed: 0, failed: 0 };
+  const tests = log.split(/^\d+\/\d+ Test: /m).slice(1);
+  for (const text of tests) {
+    const told = /^(\d+) cases, (\d+) failed$/m.exec(text);
+    const passed = /^Test Passed\.$/m.test(text);
+    if (told) {
+      counts.passed += Number(told[1]) - Number(told[2]);
+      counts.failed += Number(told[2]);
+    }
+    if (!passed && (!told || Number(told[2]) === 0)) counts.failed += 1;
+  }
+  if ((!ctestPassed && counts.failed === 0) || tests.length === 0) counts.failed += 1;
+  return counts;
+}
+
+function nativeTests(buildDir, sanitize) {
+  const jobs = String(os.availableParallelism());
+  // Without a limit the loader of a first run could wait for ever on a hung test.
+  const ctest = ['--test-dir', buildDir, '--output-on-failure', '--timeout', '300', '-j', jobs];
+  const halt = { UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1', ASAN_OPTIONS: 'detect_leaks=1' };
+  const logFile = path.join(buildDir, 'Testing', 'Temporary', 'LastTest.log');
+  fs.rmSync(logFile, { force: true });
+  const passed = run('ctest', ctest, sanitize ? halt : {});
+  const log = fs.existsSync(logFile) ? fs.readFileSync(logFile, 'utf8') : '';
+  return nativeCounts(log, passed);
+}
+
+function native(sanitize) {
+  const buildDir = path.join(root, 'build', sanitize ? 'native-sanitize' : 'native-tests');
+  const jobs = String(os.availableParallelism());
+  const built = step('native build', () => configureNative(buildDir, sanitize) && run('cmake', ['--build', buildDir, '-j', jobs]));
+  if (built) step(sanitize ? 'native, sanitized' : 'native', () => nativeTests(buildDir, sanitize));
+}
+
+function vitest() {
+  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'trt-asr-counts-')), 'counts.json');
+  const passed = run(bin('vitest'), ['run'], { TRT_ASR_TEST_COUNTS: file });
+  const counts = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : { passed: 0, failed: 1 };
+  fs.rmSync(path.dirname(file), { recursive: true, force: true });
+  if ((!passed && counts.failed === 0) || counts.passed + counts.failed === 0) counts.failed += 1;
+  return counts;
+}
+
+/** The type tests: a consumer written as an ES module and one written as CommonJS, both only compiled. */
+function types() {
+  return ['esm', 'cjs'].map((kind) => run(bin('tsc'), ['-p', path.join('test', 'types', kind)])).every(Boolean);
+}
+
+function typescript() {
+  step('typescript build', () => run(bin('tsc'), ['-p', 'tsconfig.json']));
+  step('add-on build', () => {
+    const missing = missingForBuild();
+    for (const line of missing) process.stderr.write(`${line}\n`);
+    return missing.length === 0 && buildAddon({ stdio: ['ignore', 'inherit', 'inherit'] }) === 0;
+  });
+  step('vitest', vitest);
+  step('types', types);
+  step('biome', () => run(bin('biome'), ['check', '--no-errors-on-unmatched', '.']));
+  step('tidy', () => run(process.execPath, ['tools/tidy.js']));
+}
+
+const sanitize = process.argv.includes('--sanitize');
+native(sanitize);
+if (!sanitize) typescript();
+process.stdout.write(`\n${summary.join('\n')}\n\n${total.passed} passed, ${total.failed} failed\n`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
