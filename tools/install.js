@@ -46,7 +46,8 @@ function main() {
   }
   const missing = missingForBuild();
   if (missing.length > 0) return fail([...causes, ...missing]);
-  if (buildAddon() !== 0) return fail([...causes, 'building it from source failed; the compiler says why above']);
+  if (buildAddon() !== 0)
+    return fail([...causes, 'building it from source failed; the compiler says why above']);
   const failure = loadFailure(addonPath);
   return failure === undefined ? 0 : fail([...causes, `${addonPath}: ${failure}`]);
 }

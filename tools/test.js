@@ -38,7 +38,8 @@ function step(name, body) {
   } catch (error) {
     process.stderr.write(`${error.stack}\n`);
   }
-  const counts = typeof outcome === 'boolean' ? { passed: Number(outcome), failed: Number(!outcome) } : outcome;
+  const counts =
+    typeof outcome === 'boolean' ? { passed: Number(outcome), failed: Number(!outcome) } : outcome;
   record(name, counts.passed, counts.failed, (Date.now() - begin) / 1000);
   return counts.failed === 0;
 }
@@ -47,7 +48,8 @@ const bin = (name) => path.join(root, 'node_modules', '.bin', name);
 
 function configureNative(buildDir, sanitize) {
   const args = ['-S', root, '-B', buildDir, '-DTRT_ASR_TESTS=ON', '-DTRT_ASR_ADDON=OFF'];
-  if (!fs.existsSync(path.join(buildDir, 'CMakeCache.txt')) && commandExists('ninja')) args.push('-G', 'Ninja');
+  if (!fs.existsSync(path.join(buildDir, 'CMakeCache.txt')) && commandExists('ninja'))
+    args.push('-G', 'Ninja');
   if (sanitize) args.push('-DCMAKE_BUILD_TYPE=RelWithDebInfo', '-DTRT_ASR_SANITIZE=address,undefined');
   return run('cmake', args);
 }
@@ -84,7 +86,10 @@ function nativeTests(buildDir, sanitize) {
 function native(sanitize) {
   const buildDir = path.join(root, 'build', sanitize ? 'native-sanitize' : 'native-tests');
   const jobs = String(os.availableParallelism());
-  const built = step('native build', () => configureNative(buildDir, sanitize) && run('cmake', ['--build', buildDir, '-j', jobs]));
+  const built = step(
+    'native build',
+    () => configureNative(buildDir, sanitize) && run('cmake', ['--build', buildDir, '-j', jobs]),
+  );
   if (built) step(sanitize ? 'native, sanitized' : 'native', () => nativeTests(buildDir, sanitize));
 }
 
@@ -99,7 +104,9 @@ function vitest() {
 
 /** The type tests: a consumer written as an ES module and one written as CommonJS, both only compiled. */
 function types() {
-  return ['esm', 'cjs'].map((kind) => run(bin('tsc'), ['-p', path.join('test', 'types', kind)])).every(Boolean);
+  return ['esm', 'cjs']
+    .map((kind) => run(bin('tsc'), ['-p', path.join('test', 'types', kind)]))
+    .every(Boolean);
 }
 
 function typescript() {

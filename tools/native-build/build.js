@@ -39,7 +39,8 @@ function missingForBuild() {
     const wanted = packages.map((name) => `${name}@${devDependencies[name] ?? 'latest'}`).join(' ');
     missing.push(`npm packages are missing: npm install --no-save --ignore-scripts ${wanted}`);
   }
-  if (!commandExists('cmake')) missing.push('CMake 3.18 or later is missing: install it with the system package manager');
+  if (!commandExists('cmake'))
+    missing.push('CMake 3.18 or later is missing: install it with the system package manager');
   const compilers = [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean);
   if (!compilers.some((name) => path.isAbsolute(name) || commandExists(name))) {
     missing.push('a C++20 compiler is missing: install g++ 11 or later, or clang++ 14 or later');
@@ -66,7 +67,9 @@ function buildAddon({ stdio = 'inherit' } = {}) {
 function main() {
   const missing = missingForBuild();
   if (missing.length > 0) {
-    process.stderr.write(`trt-asr: the add-on cannot be built here.\n${missing.map((line) => `  - ${line}\n`).join('')}`);
+    process.stderr.write(
+      `trt-asr: the add-on cannot be built here.\n${missing.map((line) => `  - ${line}\n`).join('')}`,
+    );
     return 1;
   }
   return buildAddon();
