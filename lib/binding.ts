@@ -1,0 +1,133 @@
+import { readdirSync } from 'node:fs';
+import * as path from 'node:path';
+import { AsrError } from './errors';
+import type { NativeContract } from './model/contract';
+import { packageRoot } from './model/package_root';
+
+/** The configuration that native/node/config.cpp reads. */
+export interface NativeConfig {
+  files: { encoder: string; predictor: string; joint?: string; vocab: string };
+  contract: NativeContract;
+  /** Intra-op threads of an engine's run. */
+  threads: number;
+  sessionsMax: number;
+  lanes: number;
+}
+
+export interface NativeWord {
+  text: string;
+  startMs: number;
+  endMs: number;
+  confidence: number;
+}
+
+/** What became known of an utterance; native/node/event_message.cpp makes it. */
+export type NativeEvent =
+  | { type: 'room' | 'end' | 'cancelled' }
+  | { type: 'failed'; error: Error }
+  | NativeWindow;
+
+export interface NativeWindow {
+  type: 'window';
+  text: string;
+  words: NativeWord[];
+  ids: Int32Array;
+  frames: Int32Array;
+  durations: Int32Array;
+  confidences: Float32Array;
+  samplesDone: number;
+  featuresMs: number;
+  encoderMs: number;
+  decodeMs: number;
+}
+
+export interface NativeDescription {
+  backend: string;
+  backendVersion: string;
+  melBins: number;
+  encoderWidth: number;
+  predictorLayers: number;
+  predictorWidth: number;
+  vocabulary: number;
+  durations: number;
+  frameMs: number;
+  sampleRateHz: number;
+  windowSamples: number;
+  arenaBytes: number;
+}
+
+export interface NativeRecognizer {
+  /** Opens an utterance; its events come on the JS thread, after this call has returned. Throws ERR_SESSION_LIMIT, ERR_CLOSED. */
+  start(onEvent: (event: NativeEvent) => void): number;
+  /** Takes what fits and returns how many samples that was; fewer than given: a `room` event follows. */
+  write(utterance: number, samples: Float32Array): number;
+  end(utterance: number): void;
+  cancel(utterance: number): void;
+  close(): Promise<void>;
+  describe(): NativeDescription;
+  pieces(): string[];
+}
+
+export interface NativeAddon {
+  openRecognizer(config: NativeConfig): Promise<NativeRecognizer>;
+  ortVersion(): string;
+}
+
+let addon: NativeAddon | undefined;
+
+/** Where the add-on may lie: a build in a checkout first, else the prebuilt one of the package. */
+export function addonCandidates(): string[] {
+  const root = packageRoot();
+  return [
+    path.join(root, 'build', 'Release', 'trt_asr.node'),
+    path.join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'trt_asr.node'),
+  ];
+}
+
+/** Loads the native add-on once. Throws ERR_BACKEND_UNAVAILABLE with the platform, the cause and ordered remedies. */
+export function loadAddon(): NativeAddon {
+  if (addon !== undefined) return addon;
+  try {
+    // `bindings` does not know of prebuilds, so it is told where to look.
+    const load = require('bindings') as (options: object) => NativeAddon;
+    addon = load({
+      bindings: 'trt_asr.node',
+      module_root: packageRoot(),
+      try: addonCandidates().map((file) => [file]),
+    });
+    return addon;
+  } catch (cause) {
+    throw new AsrError({
+      code: 'ERR_BACKEND_UNAVAILABLE',
+      field: 'native add-on',
+      expected: `an add-on for ${process.platform}-${process.arch} (Node ${process.versions.node}, ${libc()})`,
+      received: firstLine(cause),
+      remedy: remedies(),
+      cause,
+    });
+  }
+}
+
+function libc(): string {
+  const header = (process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined)?.header;
+  if (process.platform !== 'linux') return process.platform;
+  return header?.glibcVersionRuntime === undefined ? 'musl' : `glibc ${header.glibcVersionRuntime}`;
+}
+
+function firstLine(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : String(cause)).split('\n')[0] ?? '';
+}
+
+function remedies(): string {
+  let prebuilt: string[] = [];
+  try {
+    prebuilt = readdirSync(path.join(packageRoot(), 'prebuilds'));
+  } catch {
+    // A checkout has none.
+  }
+  const have = prebuilt.length === 0 ? 'no prebuilt add-on is in this package' : `prebuilt: ${prebuilt.join(', ')}`;
+  return (
+    `(${have}.) 1. Reinstall on this platform: npm install trt-asr. ` +
+    '2. Build it, with CMake and a C++20 compiler: npm rebuild trt-asr. 3. Run: npx trt-asr doctor.'
+  );
+}

@@ -1,0 +1,79 @@
+import type { Transcript, Word } from '../transcript';
+
+export type Format = 'text' | 'json' | 'srt' | 'vtt';
+
+export const formats: readonly Format[] = ['text', 'json', 'srt', 'vtt'];
+
+export const extensions: Record<Format, string> = { text: '.txt', json: '.json', srt: '.srt', vtt: '.vtt' };
+
+interface Cue {
+  startMs: number;
+  endMs: number;
+  text: string;
+}
+
+// CONTRACT: a cue has at most 84 characters and 6 seconds, and ends with a sentence or a pause of 0.8 s.
+// SOURCE: common subtitling guidelines (two lines of 42 characters, 1 to 7 seconds). WHY: readable at speaking pace. TODO: none.
+const cueCharactersMax = 84;
+const cueMsMax = 6000;
+const pauseMsMin = 800;
+
+function endsCue(cue: Cue, next: Word): boolean {
+  return (
+    cue.text.length + 1 + next.text.length > cueCharactersMax ||
+    next.endMs - cue.startMs > cueMsMax ||
+    next.startMs - cue.endMs >= pauseMsMin ||
+    /[.!?…]$/.test(cue.text)
+  );
+}
+
+/** Groups words into subtitles. */
+export function cues(words: readonly Word[]): Cue[] {
+  const out: Cue[] = [];
+  let cue: Cue | undefined;
+  for (const word of words) {
+    if (cue === undefined || endsCue(cue, word)) {
+      cue = { startMs: word.startMs, endMs: word.endMs, text: word.text };
+      out.push(cue);
+    } else {
+      cue.text += ` ${word.text}`;
+      cue.endMs = word.endMs;
+    }
+  }
+  return out;
+}
+
+/** 01:02:03.456, with the separator the format wants before the milliseconds. */
+function clock(ms: number, separator: string): string {
+  const whole = Math.max(0, Math.round(ms));
+  const two = (value: number) => String(Math.floor(value)).padStart(2, '0');
+  const seconds = `${two(whole / 3600000)}:${two((whole / 60000) % 60)}:${two((whole / 1000) % 60)}`;
+  return `${seconds}${separator}${String(whole % 1000).padStart(3, '0')}`;
+}
+
+function srt(transcript: Transcript): string {
+  return cues(transcript.words)
+    .map((cue, index) => `${index + 1}\n${clock(cue.startMs, ',')} --> ${clock(cue.endMs, ',')}\n${cue.text}\n`)
+    .join('\n');
+}
+
+function vtt(transcript: Transcript): string {
+  const body = cues(transcript.words).map(
+    (cue) => `${clock(cue.startMs, '.')} --> ${clock(cue.endMs, '.')}\n${cue.text}\n`,
+  );
+  return ['WEBVTT\n', ...body].join('\n');
+}
+
+/** A transcript in a format, with a newline at its end. JSON is one object on one line. */
+export function render(transcript: Transcript, format: Format, source: string): string {
+  switch (format) {
+    case 'text':
+      return `${transcript.text}\n`;
+    case 'json':
+      return `${JSON.stringify({ source, ...transcript })}\n`;
+    case 'srt':
+      return srt(transcript);
+    case 'vtt':
+      return vtt(transcript);
+  }
+}

@@ -1,0 +1,13 @@
+export type { AudioSource } from './audio';
+export type { Device, DeviceChoice } from './device';
+export { AsrError, type AsrErrorCode } from './errors';
+export type { DownloadProgress } from './model';
+export {
+  type ManyResult,
+  type OpenOptions,
+  Recognizer,
+  type TranscribeManyOptions,
+  type TranscribeOptions,
+  type TranscribeProgress,
+} from './recognizer';
+export type { Identity, Timestamps, Timings, Token, Transcript, Word } from './transcript';

@@ -1,0 +1,287 @@
+import { availableParallelism } from 'node:os';
+import { type AudioInput, type AudioSource, openAudio } from './audio';
+import { loadAddon, type NativeDescription, type NativeRecognizer } from './binding';
+import { chooseDevice, type Device, type DeviceChoice } from './device';
+import { AsrError, badArgument } from './errors';
+import { type DownloadProgress, type ResolvedModel, resolveModel } from './model';
+import { checkChoice, checkFunction, checkInteger, checkOptions, checkSignal, orAbort } from './options';
+import { closedError, Slots } from './slots';
+import { type Identity, type Timestamps, type Transcript, TranscriptBuilder } from './transcript';
+import { Utterance } from './utterance';
+
+export interface OpenOptions {
+  /** A name of the registry (`trt-asr models list`), a folder, or a file: URL. */
+  model: string | URL;
+  /** Default 'auto'. */
+  device?: Device;
+  /** Utterances that are open at once; further `transcribe` calls wait their turn. Default 4. */
+  sessionsMax?: number;
+  /** Windows that are computed at once, each on a thread of its own. Default 1. */
+  lanes?: number;
+  /** Threads inside one window's computation. Default: the processors, divided among the lanes, at most 8. */
+  threads?: number;
+  /** Which of a folder's files to take when it has both. Default fp32. */
+  precision?: 'fp32' | 'int8';
+  /** Where downloaded models lie. Default: the platform's cache folder. */
+  cacheDir?: string;
+  /** Never touch the network. */
+  offline?: boolean;
+  signal?: AbortSignal;
+  /** Called while a model is downloaded. */
+  onProgress?: (progress: DownloadProgress) => void;
+}
+
+export interface TranscribeProgress {
+  /** Audio that has been transcribed. */
+  doneMs: number;
+  /** Length of the audio, where it is known. */
+  durationMs: number | undefined;
+  /** The text so far. */
+  text: string;
+}
+
+export interface TranscribeOptions {
+  /** 'token' (default): words and tokens; 'word': words; 'none': text alone. */
+  timestamps?: Timestamps;
+  /** Rate of samples given as an array. Default 16,000. */
+  sampleRateHz?: number;
+  signal?: AbortSignal;
+  onProgress?: (progress: TranscribeProgress) => void;
+}
+
+export interface TranscribeManyOptions extends Omit<TranscribeOptions, 'onProgress'> {
+  /** Sources that are worked on at once. Default: `sessionsMax`. */
+  concurrency?: number;
+}
+
+/** A source's outcome; one that fails does not end the others. */
+export type ManyResult =
+  | { index: number; source: AudioSource; transcript: Transcript; error?: undefined }
+  | { index: number; source: AudioSource; transcript?: undefined; error: unknown };
+
+const openKeys = [
+  'model', 'device', 'sessionsMax', 'lanes', 'threads', 'precision', 'cacheDir', 'offline', 'signal', 'onProgress',
+];
+const transcribeKeys = ['timestamps', 'sampleRateHz', 'signal', 'onProgress'];
+const manyKeys = ['timestamps', 'sampleRateHz', 'signal', 'concurrency'];
+
+const sessionsMaxStandard = 4;
+const threadsStandardMax = 8;
+
+/** A loaded model, ready to transcribe. Open one per process and share it. */
+export class Recognizer {
+  private readonly slots: Slots;
+  private readonly pieces: readonly string[];
+  private closing: Promise<void> | undefined;
+
+  private constructor(
+    private readonly native: NativeRecognizer,
+    private readonly model: ResolvedModel,
+    private readonly engine: NativeDescription,
+    private readonly sessionsMax: number,
+    /** The device that was taken, and why. */
+    readonly device: DeviceChoice,
+  ) {
+    this.slots = new Slots(sessionsMax);
+    this.pieces = native.pieces();
+  }
+
+  /**
+   * Finds or downloads the model, loads it on a thread of its own and claims all memory. Rejects with ERR_BAD_ARGUMENT,
+   * ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT, ERR_CONTRACT_MISMATCH, ERR_DOWNLOAD, ERR_BACKEND_UNAVAILABLE, or `signal.reason`.
+   */
+  static async open(options: OpenOptions): Promise<Recognizer> {
+    checkOptions('options', options, openKeys);
+    const { model, signal, onProgress, cacheDir, offline } = options;
+    checkSignal('options.signal', signal);
+    checkFunction('options.onProgress', onProgress);
+    signal?.throwIfAborted();
+    const device = chooseDevice(options.device);
+    const sessionsMax = checkInteger('options.sessionsMax', options.sessionsMax, sessionsMaxStandard, 1, 4096);
+    const lanes = checkInteger('options.lanes', options.lanes, 1, 1, 64);
+    const share = Math.min(threadsStandardMax, Math.floor(availableParallelism() / lanes));
+    const threads = checkInteger('options.threads', options.threads, Math.max(1, share), 1, 256);
+    const precision = checkChoice('options.precision', options.precision ?? 'any', 'any', ['any', 'fp32', 'int8']);
+    const resolved = await resolveModel(model, {
+      ...(precision === 'any' ? {} : { precision }),
+      ...(cacheDir === undefined ? {} : { cacheDir }),
+      ...(offline === undefined ? {} : { offline }),
+      ...(signal === undefined ? {} : { signal }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    });
+
+    const opening = Recognizer.load(resolved, device, sessionsMax, lanes, threads);
+    // What is loaded after an abort is closed again, not lost.
+    return orAbort(opening, signal, () => void opening.then((opened) => opened.close()).catch(() => {}));
+  }
+
+  private static async load(
+    model: ResolvedModel,
+    device: DeviceChoice,
+    sessionsMax: number,
+    lanes: number,
+    threads: number,
+  ): Promise<Recognizer> {
+    const addon = loadAddon();
+    const { files, contract } = model;
+    try {
+      const native = await addon.openRecognizer({ files, contract, threads, sessionsMax, lanes });
+      return new Recognizer(native, model, native.describe(), sessionsMax, device);
+    } catch (error) {
+      throw AsrError.from(error);
+    }
+  }
+
+  /** Which model and which engine this is; every transcript carries it. */
+  get identity(): Identity {
+    const { engine, model } = this;
+    return {
+      model: model.name,
+      modelDir: model.dir,
+      layout: model.layout,
+      quantized: model.quantized,
+      device: this.device.device,
+      engine: `${engine.backend} ${engine.backendVersion}`,
+    };
+  }
+
+  /**
+   * Transcribes one source: a file's path or file: URL, its bytes, a stream of them, samples, or an async iterable of samples.
+   * Audio of up to 30 s runs as one window; longer audio is cut at pauses and never held as a whole. Rejects with
+   * ERR_BAD_ARGUMENT, ERR_AUDIO_DECODE, ERR_CLOSED, or `signal.reason`.
+   */
+  async transcribe(source: AudioSource, options: TranscribeOptions = {}): Promise<Transcript> {
+    checkOptions('options', options, transcribeKeys);
+    checkSignal('options.signal', options.signal);
+    checkFunction('options.onProgress', options.onProgress);
+    const timestamps = checkChoice('options.timestamps', options.timestamps, 'token', ['none', 'word', 'token']);
+    if (this.closing !== undefined) throw closedError();
+    const { signal, onProgress } = options;
+
+    const startedMs = performance.now();
+    await this.slots.take(signal);
+    const builder = new TranscriptBuilder(timestamps, this.engine, this.pieces);
+    const job = new Job(this.native, this.slots, builder, onProgress, this.engine.sampleRateHz);
+    const work = job.run(source, options.sampleRateHz, signal);
+    await orAbort(work, signal, () => job.abandon());
+    return builder.finish(performance.now() - startedMs, this.identity);
+  }
+
+  /** Transcribes many sources, some at once. Yields in the order of completion; a source that fails yields its error. */
+  async *transcribeMany(
+    sources: Iterable<AudioSource> | AsyncIterable<AudioSource>,
+    options: TranscribeManyOptions = {},
+  ): AsyncGenerator<ManyResult, void, undefined> {
+    checkOptions('options', options, manyKeys);
+    const concurrency = checkInteger('options.concurrency', options.concurrency, this.sessionsMax, 1, 4096);
+    if (!isIterable(sources)) throw badArgument('sources', 'an array or another iterable of sources', sources);
+    const { concurrency: _, ...each } = options;
+    // Leaving the loop early abandons what is under way.
+    const leaving = new AbortController();
+    const signal = each.signal === undefined ? leaving.signal : AbortSignal.any([each.signal, leaving.signal]);
+    const running = new Map<number, Promise<ManyResult>>();
+    let index = 0;
+    const start = (source: AudioSource, at: number) =>
+      this.transcribe(source, { ...each, signal }).then(
+        (transcript): ManyResult => ({ index: at, source, transcript }),
+        (error: unknown): ManyResult => ({ index: at, source, error }),
+      );
+    const next = async (): Promise<ManyResult> => {
+      const result = await Promise.race(running.values());
+      running.delete(result.index);
+      each.signal?.throwIfAborted();
+      return result;
+    };
+    try {
+      for await (const source of sources) {
+        each.signal?.throwIfAborted();
+        running.set(index, start(source, index));
+        index += 1;
+        if (running.size >= concurrency) yield await next();
+      }
+      while (running.size > 0) yield await next();
+    } finally {
+      leaving.abort();
+    }
+  }
+
+  /** Fails what is under way with ERR_CLOSED, waits for the lanes and frees the model. Safe to call again. */
+  close(): Promise<void> {
+    this.slots.close();
+    this.closing ??= this.native.close();
+    return this.closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** One source on its way through one slot. */
+class Job {
+  private input: AudioInput | undefined;
+  private utterance: Utterance | undefined;
+  private abandoned = false;
+
+  constructor(
+    private readonly native: NativeRecognizer,
+    private readonly slots: Slots,
+    private readonly builder: TranscriptBuilder,
+    private readonly onProgress: ((progress: TranscribeProgress) => void) | undefined,
+    private readonly sampleRateHz: number,
+  ) {}
+
+  async run(source: AudioSource, sampleRateHz: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const slots = this.slots;
+    try {
+      this.input = await openAudio(source, {
+        ...(sampleRateHz === undefined ? {} : { sampleRateHz }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      this.utterance = new Utterance(
+        this.native,
+        (window) => {
+          this.builder.add(window);
+          this.report();
+        },
+        () => slots.give(),
+      );
+    } catch (error) {
+      this.input?.close();
+      slots.give();
+      throw error;
+    }
+    try {
+      await Promise.race([this.feed(this.input, this.utterance), this.utterance.failure]);
+    } finally {
+      // Both are no-ops when all went well.
+      this.utterance.cancel();
+      this.input.close();
+    }
+  }
+
+  private async feed(input: AudioInput, utterance: Utterance): Promise<void> {
+    for await (const chunk of input.chunks) {
+      if (this.abandoned) return;
+      await utterance.write(chunk);
+    }
+    await utterance.end();
+  }
+
+  /** Lets go of slot and input; `run` ends by itself. */
+  abandon(): void {
+    this.abandoned = true;
+    this.utterance?.cancel();
+    this.input?.close();
+  }
+
+  private report(): void {
+    const doneMs = (this.builder.samplesDone / this.sampleRateHz) * 1000;
+    this.onProgress?.({ doneMs, durationMs: this.input?.durationMs, text: this.builder.soFar });
+  }
+}
+
+function isIterable(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return Symbol.iterator in value || Symbol.asyncIterator in value;
+}
