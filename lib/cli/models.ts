@@ -1,0 +1,119 @@
+import type { Command } from 'commander';
+import {
+  type DownloadProgress,
+  listModels,
+  type ModelStatus,
+  pullModel,
+  removeModel,
+  verifyModel,
+} from '../model';
+import { type Bar, bytesText, openBar } from './progress';
+
+interface CommonOptions {
+  json?: boolean;
+  cacheDir?: string;
+}
+
+function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** Columns as wide as their widest cell, two spaces apart. */
+function table(rows: string[][]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
+}
+
+function listRow(model: ModelStatus): string[] {
+  const languages =
+    model.languages.length > 3 ? `${model.languages.length} languages` : model.languages.join(',');
+  const note = model.runHere ? '' : 'not run by this project';
+  return [model.name, model.precision, bytesText(model.bytes), languages, model.license, model.state, note];
+}
+
+async function list(options: CommonOptions): Promise<void> {
+  const models = await listModels({ cacheDir: options.cacheDir });
+  if (options.json === true) return printJson(models);
+  const head = ['NAME', 'PRECISION', 'SIZE', 'LANGUAGES', 'LICENCE', 'STATE', ''];
+  process.stdout.write(table([head, ...models.map(listRow)]));
+}
+
+function showDownload(bar: Bar, progress: DownloadProgress): void {
+  const speed = progress.bytesPerSecond === undefined ? '' : `, ${bytesText(progress.bytesPerSecond)}/s`;
+  const amount = `${bytesText(progress.bytesDone)} of ${bytesText(progress.bytesTotal)}${speed}`;
+  const detail =
+    progress.phase === 'waiting' ? 'another process downloads it' : `${amount} ${progress.file ?? ''}`;
+  bar.update({
+    done: progress.bytesDone,
+    total: progress.bytesTotal,
+    detail,
+    remainingMs: progress.remainingMs,
+  });
+}
+
+/** Aborts on the first Ctrl-C, so that parts are kept and locks are released; the second one kills as always. */
+async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const interrupt = () => controller.abort(new Error('interrupted'));
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  try {
+    return await work(controller.signal);
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
+async function pull(name: string, options: CommonOptions & { endpoint?: string }): Promise<void> {
+  const bar = await openBar(name);
+  const dir = await interruptible((signal) =>
+    pullModel(name, {
+      cacheDir: options.cacheDir,
+      endpoint: options.endpoint,
+      signal,
+      onProgress: (progress) => showDownload(bar, progress),
+    }),
+  ).finally(() => bar.stop());
+  if (options.json === true) return printJson({ name, dir });
+  process.stdout.write(`${dir}\n`);
+}
+
+async function remove(name: string, options: CommonOptions): Promise<void> {
+  const bytes = await removeModel(name, { cacheDir: options.cacheDir });
+  if (options.json === true) return printJson({ name, bytes });
+  process.stdout.write(`${name} removed, ${bytesText(bytes)} free\n`);
+}
+
+async function verify(name: string, options: CommonOptions): Promise<void> {
+  const result = await interruptible((signal) => verifyModel(name, { cacheDir: options.cacheDir, signal }));
+  if (options.json === true) return printJson(result);
+  process.stdout.write(
+    table(result.files.map((file) => [file.status, bytesText(file.bytes), file.file, file.sha256])),
+  );
+  if (!result.pinned)
+    process.stderr.write('Some files have no hash to compare with: they were put there by hand.\n');
+}
+
+/**
+ * Adds `models list|pull|rm|verify`. Results go to standard output, the bar to standard error and only on a terminal;
+ * errors are thrown as AsrError for the program to print and to turn into an exit code.
+ */
+export function registerModelsCommands(program: Command): void {
+  const models = program.command('models').description('list, download, remove and check models');
+  const command = (usage: string, description: string) =>
+    models
+      .command(usage)
+      .description(description)
+      .option('--json', 'print JSON')
+      .option('--cache-dir <folder>', 'where downloads are kept');
+  command('list', 'list the models that can be named, and what is on the disk').action(list);
+  command('pull <name>', 'download a model, or complete a download')
+    .option('--endpoint <url>', 'the hub or a mirror of it (default: $HF_ENDPOINT, or the hub)')
+    .action(pull);
+  command('rm <name>', 'remove a downloaded model').action(remove);
+  command('verify <model>', 'read every byte of a model (a name or a folder) and compare the hashes').action(
+    verify,
+  );
+}
