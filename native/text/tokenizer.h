@@ -2,6 +2,7 @@
 // Vocabulary: piece of each id. Reads "piece id" lines (vocab.txt of ours and of onnx-asr, tokens.txt of
 // sherpa-onnx).
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -11,12 +12,17 @@
 
 namespace trt_asr {
 
+/// U+2581, by which SentencePiece writes a space.
+inline constexpr std::string_view space_mark = "\xE2\x96\x81";
+
 enum class PieceKind : std::uint8_t { normal, byte, unknown, control };
 
 class Tokenizer {
  public:
-  /// Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT naming file and line (missing id, duplicate id, invalid
-  /// UTF-8, empty file).
+  /// One "piece id" a line, the id after the last blank; a byte order mark and CRLF are tolerated. Errors,
+  /// naming file and line: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT (not a file, empty, too large, invalid
+  /// UTF-8), ERR_CONTRACT_MISMATCH (a line without an id, ids that do not count up from 0, "<blk>" before the
+  /// last line).
   [[nodiscard]] static Result<Tokenizer> load(const std::string& path) noexcept;
 
   /// Pieces without blank: V. The file's last line may be "<blk> V"; blank_id is V either way.
@@ -30,9 +36,20 @@ class Tokenizer {
   /// The value of a byte piece such as <0xE4>.
   [[nodiscard]] std::uint8_t byte(std::int32_t id) const noexcept;
 
+  /// A punctuation mark of this vocabulary: white space before it is dropped, and it never begins a word.
+  /// SOURCE: NeMo tokenizer_utils.extract_punctuation_from_vocab: every character of category P in a piece
+  /// that neither begins with U+2581 nor looks like <...>, [...] or ##....
+  [[nodiscard]] bool is_mark(char32_t code) const noexcept {
+    return std::binary_search(marks_.begin(), marks_.end(), code);
+  }
+
  private:
+  void take(std::string piece);
+  void collect_marks();
+
   std::vector<std::string> pieces_;
   std::vector<PieceKind> kinds_;
+  std::u32string marks_;  ///< Sorted.
 };
 
 }  // namespace trt_asr
