@@ -1,0 +1,58 @@
+// Counts what the core allocates once a recognizer is open: nothing.
+
+#include "allocation_counter.h"
+#include "check.h"
+#include "golden.h"
+#include "recognizer_fixture.h"
+
+using namespace fixture;
+
+CASE("the counter sees an allocation of the core, and one of a library apart") {
+  const long core = allocation_counter::by_core;
+  const long library = allocation_counter::by_library;
+  {
+    const trt_asr::HeapOwnerScope scope(trt_asr::HeapOwner::core);
+    std::free(std::malloc(100));
+    const trt_asr::HeapOwnerScope inner(trt_asr::HeapOwner::library);
+    std::free(std::malloc(100));
+  }
+  std::free(std::malloc(100));
+  CHECK(allocation_counter::by_core == core + 1);
+  CHECK(allocation_counter::by_library == library + 1);
+}
+
+CASE("from open on, files short and long: no allocation by the core") {
+  const golden::Set set("tiny");
+  const auto clip = set.clip("speech.192000");
+  std::vector<float> file;
+  for (int i = 0; i < 6; ++i) {
+    file.insert(file.end(), clip.begin(), clip.end());
+    file.insert(file.end(), 16000, 0.0F);
+  }
+  for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo(), tiny_sherpa()}) {
+    Listener listener;
+    auto recognizer = Recognizer::open(config, listener.sink());
+    REQUIRE_OK(recognizer);
+    Outcome outcomes[3];
+    const long core = allocation_counter::by_core;
+    const long library = allocation_counter::by_library;
+    // The caller's side belongs to the core too: start, write and end run on this thread.
+    trt_asr::heap_owner() = trt_asr::HeapOwner::core;
+    for (Outcome& outcome : outcomes) {
+      const auto id = recognizer.value()->start(&outcome);
+      const auto fed = feed(*recognizer.value(), listener, id.value(), outcome, file, 4000);
+      if (!fed.ok()) break;
+      listener.wait(outcome);
+    }
+    trt_asr::heap_owner() = trt_asr::HeapOwner::host;
+    for (const Outcome& outcome : outcomes) {
+      CHECK(outcome.last == EventKind::end);
+      CHECK(!outcome.tokens.empty());
+    }
+    const long by_core = allocation_counter::by_core - core;
+    CHECK_MESSAGE(by_core == 0, std::to_string(by_core) + " allocations");
+    CHECK(allocation_counter::by_library > library);
+    std::printf("    %s: %ld by the core, %ld inside ONNX Runtime\n", config.model.files.encoder.c_str(),
+                by_core, allocation_counter::by_library - library);
+  }
+}
