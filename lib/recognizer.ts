@@ -60,7 +60,16 @@ export type ManyResult =
   | { index: number; source: AudioSource; transcript?: undefined; error: unknown };
 
 const openKeys = [
-  'model', 'device', 'sessionsMax', 'lanes', 'threads', 'precision', 'cacheDir', 'offline', 'signal', 'onProgress',
+  'model',
+  'device',
+  'sessionsMax',
+  'lanes',
+  'threads',
+  'precision',
+  'cacheDir',
+  'offline',
+  'signal',
+  'onProgress',
 ];
 const transcribeKeys = ['timestamps', 'sampleRateHz', 'signal', 'onProgress'];
 const manyKeys = ['timestamps', 'sampleRateHz', 'signal', 'concurrency'];
@@ -97,11 +106,21 @@ export class Recognizer {
     checkFunction('options.onProgress', onProgress);
     signal?.throwIfAborted();
     const device = chooseDevice(options.device);
-    const sessionsMax = checkInteger('options.sessionsMax', options.sessionsMax, sessionsMaxStandard, 1, 4096);
+    const sessionsMax = checkInteger(
+      'options.sessionsMax',
+      options.sessionsMax,
+      sessionsMaxStandard,
+      1,
+      4096,
+    );
     const lanes = checkInteger('options.lanes', options.lanes, 1, 1, 64);
     const share = Math.min(threadsStandardMax, Math.floor(availableParallelism() / lanes));
     const threads = checkInteger('options.threads', options.threads, Math.max(1, share), 1, 256);
-    const precision = checkChoice('options.precision', options.precision ?? 'any', 'any', ['any', 'fp32', 'int8']);
+    const precision = checkChoice('options.precision', options.precision ?? 'any', 'any', [
+      'any',
+      'fp32',
+      'int8',
+    ]);
     const resolved = await resolveModel(model, {
       ...(precision === 'any' ? {} : { precision }),
       ...(cacheDir === undefined ? {} : { cacheDir }),
@@ -154,7 +173,11 @@ export class Recognizer {
     checkOptions('options', options, transcribeKeys);
     checkSignal('options.signal', options.signal);
     checkFunction('options.onProgress', options.onProgress);
-    const timestamps = checkChoice('options.timestamps', options.timestamps, 'token', ['none', 'word', 'token']);
+    const timestamps = checkChoice('options.timestamps', options.timestamps, 'token', [
+      'none',
+      'word',
+      'token',
+    ]);
     if (this.closing !== undefined) throw closedError();
     const { signal, onProgress } = options;
 
@@ -174,11 +197,13 @@ export class Recognizer {
   ): AsyncGenerator<ManyResult, void, undefined> {
     checkOptions('options', options, manyKeys);
     const concurrency = checkInteger('options.concurrency', options.concurrency, this.sessionsMax, 1, 4096);
-    if (!isIterable(sources)) throw badArgument('sources', 'an array or another iterable of sources', sources);
+    if (!isIterable(sources))
+      throw badArgument('sources', 'an array or another iterable of sources', sources);
     const { concurrency: _, ...each } = options;
     // Leaving the loop early abandons what is under way.
     const leaving = new AbortController();
-    const signal = each.signal === undefined ? leaving.signal : AbortSignal.any([each.signal, leaving.signal]);
+    const signal =
+      each.signal === undefined ? leaving.signal : AbortSignal.any([each.signal, leaving.signal]);
     const running = new Map<number, Promise<ManyResult>>();
     let index = 0;
     const start = (source: AudioSource, at: number) =>
@@ -231,7 +256,11 @@ class Job {
     private readonly sampleRateHz: number,
   ) {}
 
-  async run(source: AudioSource, sampleRateHz: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+  async run(
+    source: AudioSource,
+    sampleRateHz: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const slots = this.slots;
     try {
       this.input = await openAudio(source, {
@@ -247,7 +276,7 @@ class Job {
         () => slots.give(),
       );
     } catch (error) {
-      this.input?.close();
+      await this.input?.close();
       slots.give();
       throw error;
     }
@@ -256,7 +285,7 @@ class Job {
     } finally {
       // Both are no-ops when all went well.
       this.utterance.cancel();
-      this.input.close();
+      await this.input.close();
     }
   }
 
@@ -272,7 +301,7 @@ class Job {
   abandon(): void {
     this.abandoned = true;
     this.utterance?.cancel();
-    this.input?.close();
+    void this.input?.close();
   }
 
   private report(): void {

@@ -23,10 +23,15 @@ function check(name: string, body: () => string): Finding {
 
 async function findings(): Promise<Finding[]> {
   const models = await listModels();
-  const ready = models.filter((model) => model.installed).map((model) => model.name);
+  const ready = models
+    .filter((model) => model.state === 'shipped' || model.state === 'complete')
+    .map((model) => model.name);
   return [
     check('trt-asr', packageVersion),
-    check('node', () => `${process.version} on ${process.platform}-${process.arch}, ${availableParallelism()} processors`),
+    check(
+      'node',
+      () => `${process.version} on ${process.platform}-${process.arch}, ${availableParallelism()} processors`,
+    ),
     check('native add-on', () => {
       loadAddon();
       return addonCandidates().find((file) => existsSync(file)) ?? 'loaded';

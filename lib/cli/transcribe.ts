@@ -2,11 +2,11 @@ import { mkdir, stat, writeFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { badArgument } from '../errors';
-import { type ManyResult, Recognizer } from '../recognizer';
+import { Recognizer, type TranscribeProgress } from '../recognizer';
 import type { Timestamps, Transcript } from '../transcript';
 import { errorText, exitCode, exitInterrupted } from './exit';
 import { extensions, type Format, formats, render } from './formats';
-import { downloadBar, transcribeBar } from './progress';
+import { type Bar, type BarState, bytesText, openBar } from './progress';
 
 interface Options {
   model: string;
@@ -21,7 +21,8 @@ interface Options {
 
 function positive(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1 on.');
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('It must be a whole number from 1 on.');
   return value;
 }
 
@@ -32,7 +33,8 @@ async function chooseTarget(files: readonly string[], options: Options): Promise
   const { output, format } = options;
   if (output === undefined) {
     const separate = format === 'srt' || format === 'vtt';
-    if (separate && files.length > 1) throw badArgument('--output', `a folder for several ${format} files`, output);
+    if (separate && files.length > 1)
+      throw badArgument('--output', `a folder for several ${format} files`, output);
     return () => undefined;
   }
   const folder = files.length > 1 || /[/\\]$/.test(output) || (await isFolder(output));
@@ -93,35 +95,43 @@ class Printer {
   }
 }
 
-async function run(files: string[], options: Options): Promise<number> {
-  const target = await chooseTarget(files, options);
-  const interrupt = new AbortController();
-  const { signal } = interrupt;
-  process.once('SIGINT', () => interrupt.abort());
-  const download = downloadBar();
-  let code = 0;
+async function open(options: Options, signal: AbortSignal): Promise<Recognizer> {
+  let bar: Promise<Bar> | undefined;
   try {
-    const recognizer = await Recognizer.open({
+    return await Recognizer.open({
       model: options.model,
       device: options.device,
       sessionsMax: options.concurrency,
       ...(options.precision === undefined ? {} : { precision: options.precision }),
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       signal,
-      onProgress: (progress) => download.update(progress),
+      onProgress: ({ bytesDone, bytesTotal, remainingMs }) => {
+        bar ??= openBar(options.model);
+        const detail = `${bytesText(bytesDone)} of ${bytesText(bytesTotal)}`;
+        void bar.then((shown) => shown.update({ done: bytesDone, total: bytesTotal, detail, remainingMs }));
+      },
     });
-    download.stop();
+  } finally {
+    (await bar)?.stop();
+  }
+}
+
+async function run(files: string[], options: Options): Promise<number> {
+  const target = await chooseTarget(files, options);
+  const interrupt = new AbortController();
+  process.once('SIGINT', () => interrupt.abort());
+  try {
+    const recognizer = await open(options, interrupt.signal);
     try {
-      code = await transcribeAll(recognizer, files, options, new Printer(files, options, target), signal);
+      const printer = new Printer(files, options, target);
+      return await transcribeAll(recognizer, files, options, printer, interrupt.signal);
     } finally {
       await recognizer.close();
     }
   } catch (error) {
-    download.stop();
-    if (signal.aborted) return exitInterrupted;
+    if (interrupt.signal.aborted) return exitInterrupted;
     throw error;
   }
-  return code;
 }
 
 async function transcribeAll(
@@ -131,37 +141,50 @@ async function transcribeAll(
   printer: Printer,
   signal: AbortSignal,
 ): Promise<number> {
-  let code = 0;
-  const bar = transcribeBar(files.length);
   const sources = files.map((file) => (file === '-' ? process.stdin : file));
   const timestamps = options.format === 'srt' || options.format === 'vtt' ? 'word' : options.timestamps;
-  const take = async (result: ManyResult) => {
-    if (result.transcript !== undefined) return printer.put(result.index, result.transcript);
-    bar.interrupt(`trt-asr: ${files[result.index]}: ${errorText(result.error)}\n`);
-    code ||= exitCode(result.error);
-    printer.skip(result.index);
-  };
+  const bar = await openBar(files.length === 1 ? (files[0] as string) : `${files.length} files`);
   try {
     if (sources.length === 1) {
       // A single file reports its progress inside; several report theirs file by file.
+      const startedMs = performance.now();
       const transcript = await recognizer.transcribe(sources[0] as string, {
         timestamps,
         signal,
-        onProgress: (progress) => bar.update(progress),
+        onProgress: (progress) => bar.update(fileState(progress, performance.now() - startedMs)),
       });
       bar.stop();
       await printer.put(0, transcript);
-    } else {
-      const many = recognizer.transcribeMany(sources, { timestamps, signal, concurrency: options.concurrency });
-      for await (const result of many) {
-        bar.fileDone(result.transcript?.durationMs ?? 0);
-        await take(result);
+      return 0;
+    }
+    let code = 0;
+    let done = 0;
+    const failures: string[] = [];
+    const many = recognizer.transcribeMany(sources, { timestamps, signal, concurrency: options.concurrency });
+    for await (const { index, transcript, error } of many) {
+      done += 1;
+      bar.update({ done, total: files.length, detail: `${done} of ${files.length} files` });
+      if (transcript !== undefined) {
+        await printer.put(index, transcript);
+      } else {
+        printer.skip(index);
+        failures.push(`trt-asr: ${files[index]}: ${errorText(error)}\n`);
+        code ||= exitCode(error);
       }
     }
+    bar.stop();
+    process.stderr.write(failures.join(''));
+    return code;
   } finally {
     bar.stop();
   }
-  return code;
+}
+
+/** A file's progress, its speed and what is left of it. */
+function fileState({ doneMs, durationMs }: TranscribeProgress, elapsedMs: number): BarState {
+  const rtfx = doneMs / elapsedMs;
+  const remainingMs = durationMs === undefined ? undefined : (durationMs - doneMs) / rtfx;
+  return { done: doneMs, total: durationMs, detail: `RTFx ${rtfx.toFixed(1)}`, remainingMs };
 }
 
 /** `trt-asr transcribe FILE...`: audio files, or - for standard input, to text, JSON lines or subtitles. */
@@ -171,10 +194,16 @@ export function registerTranscribeCommand(program: Command): void {
     .description('transcribe audio files (- is standard input)')
     .argument('<files...>', 'WAV, FLAC, MP3, Ogg Opus or Vorbis files, or -')
     .option('-m, --model <model>', 'name of the registry, or a folder', 'demo-en')
-    .addOption(new Option('--device <device>', 'where to run').choices(['auto', 'cpu', 'cuda']).default('auto'))
-    .addOption(new Option('-f, --format <format>', 'output format').choices(formats as string[]).default('text'))
     .addOption(
-      new Option('--timestamps <level>', 'what JSON carries').choices(['none', 'word', 'token']).default('word'),
+      new Option('--device <device>', 'where to run').choices(['auto', 'cpu', 'cuda']).default('auto'),
+    )
+    .addOption(
+      new Option('-f, --format <format>', 'output format').choices(formats as string[]).default('text'),
+    )
+    .addOption(
+      new Option('--timestamps <level>', 'what JSON carries')
+        .choices(['none', 'word', 'token'])
+        .default('word'),
     )
     .addOption(new Option('--precision <precision>', "which of the model's files").choices(['fp32', 'int8']))
     .option('-o, --output <path>', 'a file, or a folder for several')
