@@ -48,9 +48,38 @@ class Encoder {
   [[nodiscard]] const EncoderConfig& config() const noexcept { return config_; }
 
  private:
-  Encoder() = default;
+  /// Where the tensors stand in the graph, and how its output lies in memory.
+  struct Layout {
+    std::size_t features = 0;
+    std::size_t lengths = 0;
+    std::size_t encoded = 0;
+    std::size_t encoded_lengths = 0;
+    bool time_last = false;  ///< The graph gives [B, D, T'], as NeMo exports it.
+  };
+
+  Encoder(const EncoderConfig& config, const Layout& layout, LaneHandle lane) noexcept
+      : config_(config), layout_(layout), lane_(std::move(lane)) {}
+
+  static Result<Layout> find_layout(const EngineInfo& info) noexcept;
+  static Result<EncoderConfig> complete(const EngineInfo& info, const Layout& layout,
+                                        const EncoderConfig& declared) noexcept;
+  [[nodiscard]] Status claim(std::int32_t batch_max, std::int32_t features_frames_max, Arena& arena) noexcept;
+  [[nodiscard]] Status check_lengths(std::span<const std::int32_t> lengths) const noexcept;
+  [[nodiscard]] Status bind(std::int64_t rows, std::int64_t longest) noexcept;
+  [[nodiscard]] Status check_row(std::size_t row, std::int32_t length) noexcept;
+  void zero_beyond(std::size_t row, std::int32_t length, std::int32_t longest) noexcept;
+  void transpose(std::int64_t rows) noexcept;
 
   EncoderConfig config_;
+  Layout layout_;
+  LaneHandle lane_;
+  std::int32_t batch_max_ = 0;
+  std::int32_t features_frames_max_ = 0;
+  std::span<float> features_;                ///< [B, M, T]
+  std::span<std::int64_t> lengths_;          ///< [B]
+  std::span<float> encoded_;                 ///< [B, T', D]
+  std::span<float> encoded_time_last_;       ///< [B, D, T'], where the graph gives that; else empty.
+  std::span<std::int64_t> encoded_lengths_;  ///< [B]
   TensorView encoded_BTD_;
 };
 

@@ -1,0 +1,228 @@
+#include "encoder/encoder.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/contract.h"
+
+namespace trt_asr {
+
+namespace {
+
+// CONTRACT: encoder frames of a graph whose contract does not tell. SOURCE: NeMo's encoder.pos_emb_max_len,
+// 5000 in every published FastConformer. WHY: one frame past the table the graph is silently wrong. TODO:
+// read the table's extent out of the graph.
+constexpr std::int32_t frames_max_default = 5000;
+
+constexpr std::size_t tensors_count = 2;
+constexpr const char* remedy_export = "Export the model again, or choose a folder in a supported layout.";
+
+std::string tensor_field(const EngineInfo& info, const TensorSpec& spec) {
+  return "'" + spec.name + "' of " + info.path;
+}
+
+Status check_spec(const EngineInfo& info, const TensorSpec& spec, DType dtype, std::size_t rank) {
+  TRT_ASR_REQUIRE(spec.dtype == dtype, contract_mismatch, tensor_field(info, spec), dtype_name(dtype),
+                  dtype_name(spec.dtype), remedy_export);
+  TRT_ASR_REQUIRE(spec.rank == rank, contract_mismatch, tensor_field(info, spec), show(rank) + " axes",
+                  show(spec.rank) + " axes", remedy_export);
+  return {};
+}
+
+/// The extent that contract and graph agree on; either may leave it open, not both.
+Result<std::int32_t> agreed_extent(const EngineInfo& info, const TensorSpec& spec, std::size_t axis,
+                                   std::int32_t declared) {
+  const std::int64_t graph = spec.shape[axis];
+  const bool known = graph > 0 || declared > 0;
+  TRT_ASR_REQUIRE(known, contract_mismatch, tensor_field(info, spec),
+                  "a fixed extent of axis " + show(axis) + ", or a contract that tells it", spec.shape.text(),
+                  remedy_export);
+  const bool agreed = graph <= 0 || declared <= 0 || graph == declared;
+  TRT_ASR_REQUIRE(agreed, contract_mismatch, tensor_field(info, spec),
+                  show(declared) + " at axis " + show(axis), spec.shape.text(), remedy_export);
+  return declared > 0 ? declared : static_cast<std::int32_t>(graph);
+}
+
+/// True when no value is infinite or NaN: their exponent bits are all set.
+bool all_finite(const float* values, std::size_t count) noexcept {
+  constexpr std::uint32_t exponent = 0x7f800000U;
+  bool bad = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    bad |= (std::bit_cast<std::uint32_t>(values[i]) & exponent) == exponent;
+  }
+  return !bad;
+}
+
+}  // namespace
+
+Result<Encoder::Layout> Encoder::find_layout(const EngineInfo& info) noexcept {
+  TRT_ASR_REQUIRE(info.inputs.size() == tensors_count, contract_mismatch, "inputs of " + info.path,
+                  "2, features and lengths", info.inputs.size(),
+                  "A cache-aware or fused export cannot serve as an offline encoder.");
+  TRT_ASR_REQUIRE(info.outputs.size() >= tensors_count, contract_mismatch, "outputs of " + info.path,
+                  "encoded frames and their lengths", info.outputs.size(), remedy_export);
+  Layout layout;
+  TRT_ASR_ASSIGN(layout.features, find_tensor(info, info.inputs, "encoder", {"features", "audio_signal"}));
+  TRT_ASR_ASSIGN(layout.lengths, find_tensor(info, info.inputs, "encoder", {"lengths", "length"}));
+  TRT_ASR_ASSIGN(layout.encoded, find_tensor(info, info.outputs, "encoder", {"encoded", "outputs"}));
+  TRT_ASR_ASSIGN(layout.encoded_lengths, find_tensor(info, info.outputs, "encoder", {"encoded_lengths"}));
+  layout.time_last = info.outputs[layout.encoded].name == "outputs";
+  TRT_ASR_TRY(check_spec(info, info.inputs[layout.features], DType::f32, 3));
+  TRT_ASR_TRY(check_spec(info, info.inputs[layout.lengths], DType::i64, 1));
+  TRT_ASR_TRY(check_spec(info, info.outputs[layout.encoded], DType::f32, 3));
+  TRT_ASR_TRY(check_spec(info, info.outputs[layout.encoded_lengths], DType::i64, 1));
+  return layout;
+}
+
+Result<EncoderConfig> Encoder::complete(const EngineInfo& info, const Layout& layout,
+                                        const EncoderConfig& declared) noexcept {
+  EncoderConfig config = declared;
+  TRT_ASR_ASSIGN(config.mel_bins, agreed_extent(info, info.inputs[layout.features], 1, declared.mel_bins));
+  TRT_ASR_ASSIGN(config.width,
+                 agreed_extent(info, info.outputs[layout.encoded], layout.time_last ? 1 : 2, declared.width));
+  TRT_ASR_REQUIRE(config.subsampling >= 1, contract_mismatch, "encoder.subsampling", "at least 1",
+                  config.subsampling, "");
+  TRT_ASR_REQUIRE(config.frames_max >= 0, contract_mismatch, "encoder.frames_max", "at least 1",
+                  config.frames_max, "");
+  if (config.frames_max == 0) config.frames_max = frames_max_default;
+  return config;
+}
+
+Result<Encoder> Encoder::open(std::shared_ptr<Engine> engine, const EncoderConfig& config,
+                              std::int32_t batch_max, std::int32_t features_frames_max,
+                              Arena& arena) noexcept {
+  TRT_ASR_REQUIRE(batch_max >= 1, bad_argument, "encoder batch", "at least 1 row", batch_max, "");
+  TRT_ASR_REQUIRE(features_frames_max >= 1, bad_argument, "encoder window", "at least 1 feature frame",
+                  features_frames_max, "");
+  const EngineInfo& info = engine->info();
+  TRT_ASR_REQUIRE(engine->memory_space() != MemorySpace::device, contract_mismatch, info.path,
+                  "an engine that works in host memory", "one that works in device memory", "");
+  TRT_ASR_ASSIGN(const Layout layout, find_layout(info));
+  TRT_ASR_ASSIGN(const EncoderConfig completed, complete(info, layout, config));
+  TRT_ASR_ASSIGN(LaneHandle lane, LaneHandle::open(std::move(engine)));
+  Encoder encoder(completed, layout, std::move(lane));
+  TRT_ASR_TRY(encoder.claim(batch_max, features_frames_max, arena));
+  return encoder;
+}
+
+Status Encoder::claim(std::int32_t batch_max, std::int32_t features_frames_max, Arena& arena) noexcept {
+  batch_max_ = batch_max;
+  features_frames_max_ = features_frames_max;
+  const auto rows = static_cast<std::size_t>(batch_max);
+  const std::size_t features_row =
+      static_cast<std::size_t>(config_.mel_bins) * static_cast<std::size_t>(features_frames_max);
+  const std::size_t encoded_row =
+      static_cast<std::size_t>(config_.width) * static_cast<std::size_t>(encoded_frames(features_frames_max));
+  TRT_ASR_ASSIGN(features_, arena.claim<float>(rows * features_row));
+  TRT_ASR_ASSIGN(lengths_, arena.claim<std::int64_t>(rows));
+  TRT_ASR_ASSIGN(encoded_, arena.claim<float>(rows * encoded_row));
+  TRT_ASR_ASSIGN(encoded_lengths_, arena.claim<std::int64_t>(rows));
+  if (!layout_.time_last) return {};
+  TRT_ASR_ASSIGN(encoded_time_last_, arena.claim<float>(rows * encoded_row));
+  return {};
+}
+
+std::int32_t Encoder::encoded_frames(std::int32_t features_frames) const noexcept {
+  return features_frames / config_.subsampling + (features_frames % config_.subsampling != 0 ? 1 : 0);
+}
+
+std::span<float> Encoder::features_MT(std::int32_t row, std::int32_t longest_frames) noexcept {
+  const std::size_t row_elements =
+      static_cast<std::size_t>(config_.mel_bins) * static_cast<std::size_t>(longest_frames);
+  return features_.subspan(static_cast<std::size_t>(row) * row_elements, row_elements);
+}
+
+Status Encoder::check_lengths(std::span<const std::int32_t> lengths) const noexcept {
+  TRT_ASR_REQUIRE(!lengths.empty(), bad_argument, "encoder batch", "at least 1 row", "none", "");
+  TRT_ASR_REQUIRE(lengths.size() <= static_cast<std::size_t>(batch_max_), bad_argument, "encoder batch",
+                  "at most " + show(batch_max_) + " rows", lengths.size(), "");
+  for (const std::int32_t length : lengths) {
+    TRT_ASR_REQUIRE(length >= 1, bad_argument, "feature frames", "at least 1", length, "");
+    TRT_ASR_REQUIRE(length <= features_frames_max_, bad_argument, "feature frames",
+                    "at most " + show(features_frames_max_), length, "Use shorter windows.");
+    TRT_ASR_REQUIRE(encoded_frames(length) <= config_.frames_max, bad_argument, "encoder frames",
+                    "at most the position table's " + show(config_.frames_max), encoded_frames(length),
+                    "Use shorter windows.");
+  }
+  return {};
+}
+
+void Encoder::zero_beyond(std::size_t row, std::int32_t length, std::int32_t longest) noexcept {
+  const std::span<float> features = features_MT(static_cast<std::int32_t>(row), longest);
+  for (std::int32_t mel = 0; mel < config_.mel_bins; ++mel) {
+    const auto bin = features.subspan(static_cast<std::size_t>(mel) * static_cast<std::size_t>(longest),
+                                      static_cast<std::size_t>(longest));
+    std::fill(bin.begin() + length, bin.end(), 0.0F);
+  }
+}
+
+Status Encoder::bind(std::int64_t rows, std::int64_t longest) noexcept {
+  const std::int64_t frames = encoded_frames(static_cast<std::int32_t>(longest));
+  Engine& engine = lane_.engine();
+  const auto host = [](void* data, DType dtype, const Shape& shape) {
+    return TensorView::contiguous(data, dtype, MemorySpace::host, shape);
+  };
+  encoded_BTD_ = host(encoded_.data(), DType::f32, {rows, frames, config_.width});
+  const TensorView output = layout_.time_last
+                                ? host(encoded_time_last_.data(), DType::f32, {rows, config_.width, frames})
+                                : encoded_BTD_;
+  TRT_ASR_TRY(engine.bind_input(lane_.id(), layout_.features,
+                                host(features_.data(), DType::f32, {rows, config_.mel_bins, longest})));
+  TRT_ASR_TRY(engine.bind_input(lane_.id(), layout_.lengths, host(lengths_.data(), DType::i64, {rows})));
+  TRT_ASR_TRY(engine.bind_output(lane_.id(), layout_.encoded, output));
+  return engine.bind_output(lane_.id(), layout_.encoded_lengths,
+                            host(encoded_lengths_.data(), DType::i64, {rows}));
+}
+
+/// encoded_BTD[b, t, d] = encoded_BDT[b, d, t]
+void Encoder::transpose(std::int64_t rows) noexcept {
+  const auto frames = static_cast<std::size_t>(encoded_BTD_.shape[1]);
+  const auto width = static_cast<std::size_t>(config_.width);
+  // Tiles keep both sides within the first-level cache; 16 floats are one line.
+  constexpr std::size_t tile = 16;
+  for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
+    const float* from = encoded_time_last_.data() + row * frames * width;
+    float* to = encoded_.data() + row * frames * width;
+    for (std::size_t d0 = 0; d0 < width; d0 += tile) {
+      for (std::size_t t0 = 0; t0 < frames; t0 += tile) {
+        for (std::size_t t = t0; t < std::min(t0 + tile, frames); ++t) {
+          for (std::size_t d = d0; d < std::min(d0 + tile, width); ++d)
+            to[t * width + d] = from[d * frames + t];
+        }
+      }
+    }
+  }
+}
+
+Status Encoder::check_row(std::size_t row, std::int32_t length) noexcept {
+  const EngineInfo& info = lane_.engine().info();
+  const std::int32_t frames = encoded_frames(length);
+  TRT_ASR_REQUIRE(encoded_lengths_[row] == frames, contract_mismatch,
+                  tensor_field(info, info.outputs[layout_.encoded_lengths]),
+                  show(frames) + " frames for " + show(length) + " feature frames", encoded_lengths_[row],
+                  "The contract's subsampling does not describe this graph.");
+  const auto row_frames = static_cast<std::size_t>(encoded_BTD_.shape[1]);
+  const auto width = static_cast<std::size_t>(config_.width);
+  const bool finite =
+      all_finite(encoded_.data() + row * row_frames * width, static_cast<std::size_t>(frames) * width);
+  TRT_ASR_REQUIRE(finite, contract_mismatch, tensor_field(info, info.outputs[layout_.encoded]),
+                  "finite values", "NaN or infinity", "The weights are damaged; fetch the model again.");
+  return {};
+}
+
+Status Encoder::encode(std::span<const std::int32_t> lengths) noexcept {
+  TRT_ASR_TRY(check_lengths(lengths));
+  const std::int32_t longest = *std::max_element(lengths.begin(), lengths.end());
+  for (std::size_t row = 0; row < lengths.size(); ++row) {
+    lengths_[row] = lengths[row];
+    zero_beyond(row, lengths[row], longest);
+  }
+  const auto rows = static_cast<std::int64_t>(lengths.size());
+  TRT_ASR_TRY(bind(rows, longest));
+  TRT_ASR_TRY(lane_.run());
+  if (layout_.time_last) transpose(rows);
+  for (std::size_t row = 0; row < lengths.size(); ++row) TRT_ASR_TRY(check_row(row, lengths[row]));
+  return {};
+}
+
+}  // namespace trt_asr

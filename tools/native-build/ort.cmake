@@ -1,0 +1,22 @@
+# ONNX Runtime beside whatever loads it: the core looks for it in the folder of its own module.
+find_program(TRT_ASR_NODE NAMES node nodejs REQUIRED)
+
+# Asking Node finds the package beside this checkout as well as where npm hoists it above this folder.
+execute_process(
+  COMMAND "${TRT_ASR_NODE}" -p
+    "require('path').dirname(require.resolve('onnxruntime-node/package.json', { paths: [process.argv[1]] }))" "${CMAKE_SOURCE_DIR}"
+  OUTPUT_VARIABLE TRT_ASR_ORT_PACKAGE OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed ERROR_QUIET)
+if(failed)
+  message(FATAL_ERROR "npm package 'onnxruntime-node' is not installed; run: npm install --no-save --ignore-scripts onnxruntime-node@1.30.0")
+endif()
+
+# Adds a target that puts the library into the folder when it is missing or older than the package's.
+function(trt_asr_vendor_ort target folder)
+  set(script "${CMAKE_SOURCE_DIR}/tools/native-build/vendor-ort.js")
+  add_custom_command(
+    OUTPUT "${folder}/libtrt_asr_onnxruntime.so"
+    COMMAND "${TRT_ASR_NODE}" "${script}" "${TRT_ASR_ORT_PACKAGE}" "${folder}"
+    DEPENDS "${script}" "${TRT_ASR_ORT_PACKAGE}/package.json"
+    COMMENT "Putting ONNX Runtime into ${folder}" VERBATIM)
+  add_custom_target(${target} ALL DEPENDS "${folder}/libtrt_asr_onnxruntime.so")
+endfunction()
