@@ -96,7 +96,7 @@ describe('the prebuilt libraries', () => {
 
   it('carry ONNX Runtime under a name of our own', async () => {
     const { stdout } = await run('readelf', ['-d', file('libtrt_asr_onnxruntime.so')], { cwd: root });
-    expect(/SONAME.*\[(.+)\]/.exec(stdout)?.[1]).toBe('libtrt_asr_onnxruntime.so');
+    expect(/SONAME.*\[(.+)\]/.exec(stdout)?.[1]).toBe('libtrt_asr_ort.so');
   });
 });
 

@@ -9,6 +9,8 @@ const { root } = require('./build');
 
 const stage = path.join(root, 'build', 'stage');
 const target = path.join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+
+// SOURCE: the licence and the notices are those of ONNX Runtime's own releases; its npm package carries none.
 const licences = path.join(__dirname, 'licenses');
 
 function main() {
@@ -29,6 +31,9 @@ function main() {
   if (error) throw error;
   if (status !== 0) return status ?? 1;
   fs.rmSync(stage, { recursive: true, force: true });
+  // Headers alone, yet their code is compiled into the add-on.
+  const headers = path.dirname(require.resolve('node-addon-api/package.json'));
+  fs.copyFileSync(path.join(headers, 'LICENSE.md'), path.join(target, 'node-addon-api.LICENSE.md'));
   for (const name of fs.readdirSync(target)) {
     const { size } = fs.statSync(path.join(target, name));
     process.stdout.write(`${path.relative(root, path.join(target, name))}  ${size} bytes\n`);
