@@ -110,12 +110,11 @@ Result<Tokenizer> Tokenizer::load(const std::string& path) noexcept {
     TRT_ASR_REQUIRE(!blank_seen, contract_mismatch, where, "<blk> on the last line", "more lines after it",
                     remedy);
     const Line line = part_line(text);
-    TRT_ASR_REQUIRE(!line.piece.empty(), contract_mismatch, where, "a piece and its id",
-                    "'" + std::string(text) + "'", remedy);
+    TRT_ASR_REQUIRE(!line.piece.empty(), contract_mismatch, where, "a piece and its id", std::string(text),
+                    remedy);
     const std::size_t expected = tokenizer.pieces_.size();
     TRT_ASR_REQUIRE(is_number(line.id, expected), contract_mismatch, where,
-                    "the id " + show(expected) + " after the last blank", "'" + std::string(text) + "'",
-                    remedy);
+                    "the id " + show(expected) + " after the last blank", std::string(text), remedy);
     blank_seen = line.piece == blank_piece;
     if (!blank_seen) tokenizer.take(std::string(line.piece));
   }

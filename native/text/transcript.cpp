@@ -68,7 +68,7 @@ void TranscriptAssembler::add_text(const std::string& decoded, std::string& out)
     const bool space = is_white_space(next.code);
     const bool joins_utterances = !utterance_has_text_ && text_given_ && !ends_in_space_;
     utterance_has_text_ = true;
-    if (joins_utterances && !space) held_space_ = " ";
+    if (joins_utterances && !space) held_space_.assign(1, ' ');
     if (!space && tokenizer_->is_mark(next.code)) held_space_.clear();
     if (!held_space_.empty()) {
       out += held_space_;
