@@ -52,12 +52,18 @@ function showDownload(bar: Bar, progress: DownloadProgress): void {
   });
 }
 
-/** Aborts on the first Ctrl-C, so that parts are kept and locks are released; the second one kills as always. */
+/**
+ * Aborts on the first Ctrl-C, so that parts are kept and locks are released; the second one ends the process. The
+ * handler stays registered in between: the lock's library kills the process when it finds itself the only listener.
+ */
 async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
-  const interrupt = () => controller.abort(new Error('interrupted'));
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
+  const interrupt = () => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort(new Error('interrupted'));
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
   try {
     return await work(controller.signal);
   } finally {

@@ -3,7 +3,6 @@ import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import envPaths from 'env-paths';
-import * as lockfile from 'proper-lockfile';
 import { AsrError } from '../errors';
 import type { RegistryModel } from './registry';
 
@@ -94,10 +93,11 @@ export async function cacheState(entry: RegistryModel, dir: string): Promise<Cac
   return (await stat(dir).catch(() => undefined)) === undefined ? 'absent' : 'partial';
 }
 
-// CONTRACT: a lock whose holder has not touched it for this long is taken over.  SOURCE: proper-lockfile touches it
-// every half of that.  WHY: a killed process must not block downloads for ever; a busy one must not lose its lock.
-// TODO: none.
-const LOCK_STALE_MS = 20_000;
+// CONTRACT: a lock whose holder has not touched it for this long is taken over.
+// SOURCE: proper-lockfile, which touches it every half of that.
+// WHY: a killed process must not block downloads for ever; a busy one must not lose its lock.
+// TODO: a report of a lock that was lost on a busy machine would ask for more.
+const LOCK_STALE_MS = 10_000;
 const LOCK_POLL_MS = 200;
 
 /**
@@ -144,6 +144,8 @@ async function acquire(
   onWait: (() => void) | undefined,
   onLost: () => void,
 ): Promise<() => Promise<void>> {
+  // The library installs handlers for signals when it is loaded; a service that downloads nothing must not have them.
+  const lockfile = await import('proper-lockfile');
   // Bounded by the holder, whose lock goes stale when it dies, and by the caller's signal.
   for (;;) {
     signal.throwIfAborted();

@@ -65,8 +65,10 @@ export interface NativeContract {
   decode: { blankId: number; durations: number[]; maxSymbolsPerFrame: number };
 }
 
-// CONTRACT: a contract is read whole into memory.  SOURCE: ours have 1.6 kB.  WHY: a hostile folder could hold
-// gigabytes under that name.  TODO: none.
+// CONTRACT: a contract is read whole into memory.
+// SOURCE: ours have 1.6 kB.
+// WHY: a hostile folder could hold gigabytes under that name.
+// TODO: raise it when a contract carries a vocabulary.
 const CONTRACT_BYTES_MAX = 1 << 20;
 
 let validators:

@@ -17,8 +17,10 @@ export interface TransferLimits {
 
 export const TRANSFER_LIMITS: TransferLimits = { stallTimeoutMs: 30_000, retriesMax: 5, backoffMs: 500 };
 
-// CONTRACT: attempts over all, progress or not.  SOURCE: ours.  WHY: every loop has a bound; a server that gives one
-// byte a connection would hold us for ever.  TODO: none.
+// CONTRACT: attempts over all, progress or not.
+// SOURCE: ours; 2.4 GB in 200 attempts are 12 MB an attempt.
+// WHY: every loop has a bound; a server that gives one byte a connection would hold us for ever.
+// TODO: a report of a line so poor that it needs more.
 const ATTEMPTS_MAX = 200;
 const BACKOFF_MS_MAX = 30_000;
 const REDIRECTS_MAX = 10;
@@ -126,8 +128,10 @@ class StallTimer {
     this.timer = setTimeout(stalled, this.limitMs);
   }
 
+  /** Ends the wait and lets go of an answer that nobody read to its end. */
   stop(): void {
     clearTimeout(this.timer);
+    this.controller.abort();
   }
 
   get stalled(): unknown {

@@ -45,8 +45,10 @@ export interface PullOptions {
   limits?: Partial<TransferLimits> | undefined;
 }
 
-// CONTRACT: the speed is that of the last seconds.  SOURCE: ours.  WHY: an average over hours lags behind a line that
-// has become slow.  TODO: none.
+// CONTRACT: the speed is that of the last seconds.
+// SOURCE: ours.
+// WHY: an average over hours lags behind a line that has become slow.
+// TODO: a look at the ETA's jitter on a real line.
 const SPEED_WINDOW_MS = 5_000;
 
 export function hubEndpoint(endpoint?: string): string {
@@ -86,6 +88,8 @@ class ProgressMeter {
   }
 
   tell(phase: DownloadProgress['phase'], index?: number): void {
+    // Bytes that were there already must not count as speed.
+    if (phase !== 'downloading') this.samples = [];
     if (this.report === undefined) return;
     const bytesDone = this.done.reduce((sum, bytes) => sum + bytes, 0);
     const bytesTotal = this.totals.every((bytes) => bytes !== undefined)

@@ -27,7 +27,9 @@ let cacheDir: string;
 beforeEach(async () => {
   cacheDir = await mkdtemp(path.join(tmpdir(), 'trt-asr-download-'));
   hub = await startHub({
-    'config.json': Buffer.from('{"model_type":"nemo-conformer-tdt","features_size":128,"subsampling_factor":8}'),
+    'config.json': Buffer.from(
+      '{"model_type":"nemo-conformer-tdt","features_size":128,"subsampling_factor":8}',
+    ),
     'vocab.txt': Buffer.from('<unk> 0\n\u2581a 1\n<blk> 2\n'),
     [JOINT]: randomBytes(20_000),
     [ENCODER]: randomBytes(300_000),
@@ -80,7 +82,8 @@ describe('a whole download', () => {
 
   test('asks for the pinned revision of the repository', async () => {
     await pull();
-    const wanted = '/istupakov/parakeet-tdt-0.6b-v3-onnx/resolve/8f23f0c03c8761650bdb5b40aaf3e40d2c15f1ce/vocab.txt';
+    const wanted =
+      '/istupakov/parakeet-tdt-0.6b-v3-onnx/resolve/8f23f0c03c8761650bdb5b40aaf3e40d2c15f1ce/vocab.txt';
     expect(hub.log).toContain(`GET ${wanted}`);
   });
 
@@ -179,7 +182,9 @@ describe('trouble on the way', () => {
   test('a damaged part of an earlier run is fetched again', async () => {
     hub.tricks[ENCODER] = (_request, response) => {
       response.writeHead(200, { 'content-length': 300_000 });
-      response.write((hub.files[ENCODER] as Buffer).subarray(0, 80_000), () => setTimeout(() => response.destroy(), 20));
+      response.write((hub.files[ENCODER] as Buffer).subarray(0, 80_000), () =>
+        setTimeout(() => response.destroy(), 20),
+      );
       return true;
     };
     await failureOf(pull({ limits: { ...LIMITS, retriesMax: 0 } }));
@@ -431,7 +436,10 @@ describe('list, verify and remove', () => {
 
   test('a damaged marker is as good as none', async () => {
     await pull();
-    await writeFile(path.join(dirOf(), 'trt-asr-model.json'), '{"schema": "trt-asr-model/1", "files": {"x": 1}}');
+    await writeFile(
+      path.join(dirOf(), 'trt-asr-model.json'),
+      '{"schema": "trt-asr-model/1", "files": {"x": 1}}',
+    );
     expect((await listModels({ cacheDir })).find((model) => model.name === NAME)?.state).toBe('unpinned');
   });
 

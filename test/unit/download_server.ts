@@ -21,19 +21,28 @@ export interface HubServer {
 }
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
-const gitSha1 = (bytes: Buffer) => createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
+const gitSha1 = (bytes: Buffer) =>
+  createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 
 /** Large files are stored apart: the hub redirects to the storage and states hash and size on the redirect. */
 function isLarge(name: string): boolean {
   return name.endsWith('.onnx');
 }
 
-function sendBytes(hub: HubServer, name: string, request: http.IncomingMessage, response: http.ServerResponse): void {
+function sendBytes(
+  hub: HubServer,
+  name: string,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): void {
   const bytes = hub.files[name] as Buffer;
   const etag = `"storage-${sha256(bytes).slice(0, 12)}"`;
   const match = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
   const ifRange = request.headers['if-range'];
-  const start = match !== null && hub.ranges && (ifRange === undefined || ifRange === etag) ? Number(match[1]) : undefined;
+  const start =
+    match !== null && hub.ranges && (ifRange === undefined || ifRange === etag)
+      ? Number(match[1])
+      : undefined;
   if (start !== undefined && start >= bytes.length) {
     response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end();
     return;
@@ -44,7 +53,12 @@ function sendBytes(hub: HubServer, name: string, request: http.IncomingMessage, 
   response.writeHead(start === undefined ? 200 : 206, headers).end(body);
 }
 
-function answer(hub: HubServer, counts: Map<string, number>, request: http.IncomingMessage, response: http.ServerResponse): void {
+function answer(
+  hub: HubServer,
+  counts: Map<string, number>,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): void {
   const url = request.url ?? '';
   const name = decodeURIComponent(url.split('/').at(-1) ?? '');
   hub.log.push(`${request.method} ${url} ${request.headers.range ?? ''}`.trim());
@@ -58,12 +72,17 @@ function answer(hub: HubServer, counts: Map<string, number>, request: http.Incom
   }
   if (request.method === 'HEAD' && hub.headTricks[name]?.(request, response, count) === true) return;
   if (isLarge(name) && !url.startsWith('/storage/')) {
-    const headers = { 'x-linked-etag': `"${hub.announced[name] ?? sha256(bytes)}"`, 'x-linked-size': bytes.length };
+    const headers = {
+      'x-linked-etag': `"${hub.announced[name] ?? sha256(bytes)}"`,
+      'x-linked-size': bytes.length,
+    };
     response.writeHead(302, { ...headers, location: `/storage/${name}` }).end();
     return;
   }
   if (request.method === 'HEAD') {
-    response.writeHead(200, { etag: `"${hub.announced[name] ?? gitSha1(bytes)}"`, 'content-length': bytes.length }).end();
+    response
+      .writeHead(200, { etag: `"${hub.announced[name] ?? gitSha1(bytes)}"`, 'content-length': bytes.length })
+      .end();
     return;
   }
   if (hub.tricks[name]?.(request, response, count) === true) return;

@@ -46,7 +46,11 @@ describe('layouts', () => {
     expect(model.contract.encoder).toEqual({ width: 32, subsampling: 8, framesMax: 400 });
     expect(model.contract.predictor).toEqual({ layers: 2, width: 32 });
     expect(model.contract.tokenizer).toEqual({ vocabulary: 352 });
-    expect(model.contract.decode).toEqual({ blankId: 352, durations: [0, 1, 2, 3, 4], maxSymbolsPerFrame: 10 });
+    expect(model.contract.decode).toEqual({
+      blankId: 352,
+      durations: [0, 1, 2, 3, 4],
+      maxSymbolsPerFrame: 10,
+    });
   });
 
   test('ours with 80 mels and no normalisation', async () => {
@@ -82,12 +86,15 @@ describe('layouts', () => {
     await unlink(path.join(dir, 'encoder-model.onnx'));
     await unlink(path.join(dir, 'decoder_joint-model.onnx'));
     expect((await resolveModel(dir)).quantized).toBe(true);
-    expect((await failureOf(() => resolveModel(dir, { precision: 'fp32' }))).code).toBe('ERR_MODEL_NOT_FOUND');
+    expect((await failureOf(() => resolveModel(dir, { precision: 'fp32' }))).code).toBe(
+      'ERR_MODEL_NOT_FOUND',
+    );
   });
 
   test('an int8 encoder beside fp32 decoder and joiner, as they are published', async () => {
     const dir = await copyOf('tiny-sherpa');
-    for (const name of ['encoder.onnx', 'decoder.int8.onnx', 'joiner.int8.onnx']) await unlink(path.join(dir, name));
+    for (const name of ['encoder.onnx', 'decoder.int8.onnx', 'joiner.int8.onnx'])
+      await unlink(path.join(dir, name));
     const model = await resolveModel(dir);
     expect(path.basename(model.files.encoder)).toBe('encoder.int8.onnx');
     expect(path.basename(model.files.predictor)).toBe('decoder.onnx');
@@ -110,7 +117,10 @@ describe('layouts', () => {
     ['config.json', 'no json {'],
   ])('a config.json with a bad %s is refused by name', async (field, content) => {
     const dir = await copyOf('tiny-nemo');
-    await writeFile(path.join(dir, 'config.json'), typeof content === 'string' ? content : JSON.stringify(content));
+    await writeFile(
+      path.join(dir, 'config.json'),
+      typeof content === 'string' ? content : JSON.stringify(content),
+    );
     const error = await failureOf(() => resolveModel(dir));
     expect(error.code).toBe('ERR_CONTRACT_MISMATCH');
     expect(error.field).toBe(field);
@@ -209,7 +219,9 @@ describe('arguments', () => {
 
   test('an aborted signal', async () => {
     const reason = new Error('stop');
-    await expect(resolveModel(fixture('tiny-ours'), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(resolveModel(fixture('tiny-ours'), { signal: AbortSignal.abort(reason) })).rejects.toBe(
+      reason,
+    );
   });
 });
 
@@ -271,7 +283,8 @@ describe('hostile folders', async () => {
 });
 
 describe('contracts', () => {
-  const read = async () => JSON.parse(await readFile(path.join(fixture('tiny-ours'), 'contract.json'), 'utf8'));
+  const read = async () =>
+    JSON.parse(await readFile(path.join(fixture('tiny-ours'), 'contract.json'), 'utf8'));
 
   test('a good one passes', async () => {
     expect(validateContract(await read(), 'test').tokenizer.vocabulary).toBe(352);
