@@ -1,6 +1,6 @@
 import { AsrError } from '../errors.js';
 import type { ByteSource } from './byte_source.js';
-import { ascii, mp3Frame } from './detect.js';
+import { ascii, type Mp3Frame, mp3Frame } from './detect.js';
 import { faststart, mp4DurationMs } from './mp4.js';
 import { OggPages, oggDurationMs } from './ogg.js';
 import type { PcmBlock, PcmStream } from './protocol.js';
@@ -48,36 +48,43 @@ export async function openFlac(source: ByteSource): Promise<PcmStream> {
 export async function openMp3(source: ByteSource): Promise<PcmStream> {
   const { decoder } = await import('@audio/decode-mp3');
   const info = mp3Info(await source.peek(16384));
-  const durationMs = info && (info.frames * info.samplesPerFrame * 1000) / info.rateHz;
+  const samples = info === undefined ? 0 : info.frames * info.samplesPerFrame - info.trimmedSamples;
+  const durationMs = info && (samples * 1000) / info.rateHz;
   const check: EndCheck = (frames) => {
-    if (info === undefined) return undefined;
-    // Encoder delay and padding, three frames at most, are cut off by the decoder.
-    const least = (info.frames - 3) * info.samplesPerFrame;
-    return frames < least ? `${frames} of about ${info.frames * info.samplesPerFrame} samples` : undefined;
+    // The decoder may keep the last frame back, so one frame of either kind is no loss.
+    const short = info !== undefined && frames < samples - 2 * info.samplesPerFrame;
+    return short ? `${frames} of the ${samples} samples its header promises` : undefined;
   };
   return stream(source, 'MP3', await decoder(), durationMs, check);
 }
 
 interface Mp3Info {
   frames: number;
+  /** Encoder delay and padding, which the decoder cuts off. */
+  trimmedSamples: number;
   samplesPerFrame: number;
   rateHz: number;
 }
 
+/** Frames at 8; the encoder's delay and padding, 12 bits each, where a LAME tag with all four optional fields puts them. */
+function xingInfo(tag: DataView, frame: Mp3Frame): Mp3Info | undefined {
+  const flags = tag.getUint32(4);
+  if ((flags & 1) === 0) return undefined;
+  const gap = (flags & 15) === 15 ? tag.getUint32(140) & 0xffffff : 0;
+  const trimmedSamples = (gap >> 12) + (gap & 0xfff);
+  return { frames: tag.getUint32(8), trimmedSamples, samplesPerFrame: frame.samples, rateHz: frame.rateHz };
+}
+
 /** The frame count in the Xing or Info header of the first frame, if an encoder wrote one. */
 function mp3Info(head: Uint8Array): Mp3Info | undefined {
-  for (let at = 0; at + 200 < head.length && at < 4096; at++) {
+  for (let at = 0; at + 240 < head.length && at < 4096; at++) {
     const frame = mp3Frame(head, at);
     if (frame === undefined) continue;
     // Side information is 9, 17 or 32 bytes long, and two more with a checksum.
     for (const offset of [4 + 9, 4 + 17, 4 + 32, 6 + 9, 6 + 17, 6 + 32]) {
       const tag = ascii(head, at + offset, 4);
       if (tag !== 'Xing' && tag !== 'Info') continue;
-      const view = new DataView(head.buffer, head.byteOffset + at + offset);
-      const hasFrames = (view.getUint32(4) & 1) !== 0;
-      return hasFrames
-        ? { frames: view.getUint32(8), samplesPerFrame: frame.samples, rateHz: frame.rateHz }
-        : undefined;
+      return xingInfo(new DataView(head.buffer, head.byteOffset + at + offset, 160), frame);
     }
     return undefined;
   }
