@@ -32,8 +32,9 @@ if(APPLE)
   target_link_options(trt_asr_addon PRIVATE -undefined dynamic_lookup)
 elseif(UNIX)
   # A module that carries its C++ runtime asks nothing but glibc of the machine, and one that exports the two
-  # Node-API entries alone cannot clash with another add-on in the same process.
+  # Node-API entries alone cannot clash with another add-on in the same process. Bound at
+  # once, a symbol that is missing shows when the module is loaded and not in the middle of a transcription.
   target_link_options(trt_asr_addon PRIVATE -static-libstdc++ -static-libgcc
-    "-Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/addon.map" -Wl,--exclude-libs,ALL -Wl,--gc-sections)
+    "-Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/addon.map" -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,-z,now)
   set_target_properties(trt_asr_addon PROPERTIES LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/addon.map")
 endif()
