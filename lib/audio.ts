@@ -54,8 +54,11 @@ export async function openAudio(source: AudioSource, options: AudioOptions = {})
   }
   if (source instanceof Uint8Array || source instanceof ArrayBuffer)
     return openBytes(memoryBytes(source), signal);
-  if (source instanceof Readable && !source.readableObjectMode)
-    return openBytes(readableBytes(source), signal);
+  if (source instanceof Readable) {
+    // A stream may fail before the first read is made of it; that read then gets the error.
+    source.on('error', () => {});
+    if (!source.readableObjectMode) return openBytes(readableBytes(source), signal);
+  }
   if (typeof source === 'object' && source !== null && Symbol.asyncIterator in source) {
     return openSamples(iterableSamples(source as AsyncIterable<unknown>), rateHz, undefined, signal);
   }

@@ -175,7 +175,7 @@ describe('resources', () => {
       tag: 1,
       bits: 16,
       channels: 2,
-      rateHz: 48000,
+      rateHz: 16000,
       dataBytes: frames * 4,
     });
     const fd = openSync(path, 'w');

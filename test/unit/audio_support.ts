@@ -30,13 +30,13 @@ export async function decode(source: AudioSource, options?: AudioOptions): Promi
 export async function failure(
   source: unknown,
   options?: AudioOptions,
-): Promise<{ samples: number; error: any }> {
+): Promise<{ samples: number; error: InstanceType<typeof AsrError> }> {
   let samples = 0;
   try {
     for await (const chunk of (await openAudio(source as AudioSource, options)).chunks)
       samples += chunk.length;
   } catch (error) {
-    return { samples, error };
+    return { samples, error: error as InstanceType<typeof AsrError> };
   }
   throw new Error('expected an error, but everything decoded');
 }
