@@ -12,9 +12,9 @@ import soundfile
 import speech
 
 EXAMPLES = {
-    'welcome.wav': ('Welcome to speech recognition on your own computer.', speech.Voice('en-us', 'm3', 155, 50, 100)),
+    'welcome.wav': ('Welcome to the speech recognition laboratory.', speech.Voice('en-gb', 'f2', 150, 50, 100)),
     'weather.flac': ('Good evening, the weather will be sunny and warm in London this weekend.', speech.Voice('en-gb', 'f2', 160, 55, 100)),
-    'question.mp3': ('Where did you put the blue umbrella, and when will the taxi arrive?', speech.Voice('en-gb-scotland', 'm1', 150, 45, 100)),
+    'question.mp3': ('When will the train from Paris arrive at the station?', speech.Voice('en-us', 'm1', 150, 50, 100)),
 }
 FORMATS = {
     'welcome.wav': ['-c:a', 'pcm_s16le'],
