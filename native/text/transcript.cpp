@@ -25,8 +25,6 @@ TranscriptAssembler::TranscriptAssembler(const Tokenizer& tokenizer, double fram
     : tokenizer_(&tokenizer), frame_ms_(frame_ms), detokenizer_(tokenizer) {}
 
 void TranscriptAssembler::add(std::span<const Token> tokens, TranscriptPart& out) {
-  out.text.clear();
-  out.words.clear();
   std::string decoded;
   for (const Token& token : tokens) {
     if (token.id < 0 || token.id >= tokenizer_->vocabulary()) continue;
@@ -38,8 +36,6 @@ void TranscriptAssembler::add(std::span<const Token> tokens, TranscriptPart& out
 }
 
 void TranscriptAssembler::flush(TranscriptPart& out) {
-  out.text.clear();
-  out.words.clear();
   std::string decoded;
   detokenizer_.finish(decoded);
   add_text(decoded, out.text);

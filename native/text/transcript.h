@@ -22,7 +22,7 @@ struct Word {
   float confidence = 0;  ///< Smallest confidence of its tokens.
 };
 
-/// What became certain by the last call: `text` continues the text given before (with its leading space where
+/// What became certain by the last calls: `text` continues the text given before (with its leading space where
 /// there is one).
 struct TranscriptPart {
   std::string text;
@@ -36,13 +36,13 @@ class TranscriptAssembler {
   /// frame_ms: hop * subsampling / rate * 1000, 80 for Parakeet. The tokenizer outlives the assembler.
   TranscriptAssembler(const Tokenizer& tokenizer, double frame_ms) noexcept;
 
-  /// Adds tokens in order of time and overwrites `out`. A word is complete when the next one begins;
+  /// Adds tokens in order of time; appends to `out`. A word is complete when the next one begins;
   /// incomplete bytes and a trailing white space wait too. Ids outside the vocabulary are passed over.
   /// Words follow NeMo's get_words_offsets: a token whose text differs from its piece (U+2581, <unk>, a byte
   /// piece) begins one unless it is a punctuation mark; a mark has zero width at the end of the token before
   /// it. Such a word's text may be empty (a lone U+2581 before another word).
   void add(std::span<const Token> tokens, TranscriptPart& out);
-  /// Completes the last word and overwrites `out`: at the end of the utterance, and at a pause where the
+  /// Completes the last word; appends to `out`: at the end of the utterance, and at a pause where the
   /// decoder started afresh. What is added afterwards is a new utterance, parted from this one by a space.
   void flush(TranscriptPart& out);
 

@@ -75,19 +75,12 @@ std::vector<Token> tokens_of(std::span<const std::int32_t> ids) {
 template <class Next>
 TranscriptPart assembled(TranscriptAssembler& assembler, std::span<const Token> tokens, Next next) {
   TranscriptPart all;
-  TranscriptPart part;
-  const auto keep = [&] {
-    all.text += part.text;
-    all.words.insert(all.words.end(), part.words.begin(), part.words.end());
-  };
   while (!tokens.empty()) {
     const std::size_t count = std::min<std::size_t>(next(), tokens.size());
-    assembler.add(tokens.first(count), part);
-    keep();
+    assembler.add(tokens.first(count), all);
     tokens = tokens.subspan(count);
   }
-  assembler.flush(part);
-  keep();
+  assembler.flush(all);
   return all;
 }
 
@@ -249,6 +242,7 @@ CASE("only what the next token may change is held back") {
   TranscriptPart part;
   const auto text_after = [&](std::int32_t id) {
     const Token token{id, 0, 1, 0.5F};
+    part = {};
     assembler.add({&token, 1}, part);
     return part.text;
   };
