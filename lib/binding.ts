@@ -109,7 +109,8 @@ export function loadAddon(): NativeAddon {
 }
 
 function libc(): string {
-  const header = (process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined)?.header;
+  const header = (process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined)
+    ?.header;
   if (process.platform !== 'linux') return process.platform;
   return header?.glibcVersionRuntime === undefined ? 'musl' : `glibc ${header.glibcVersionRuntime}`;
 }
@@ -125,7 +126,8 @@ function remedies(): string {
   } catch {
     // A checkout has none.
   }
-  const have = prebuilt.length === 0 ? 'no prebuilt add-on is in this package' : `prebuilt: ${prebuilt.join(', ')}`;
+  const have =
+    prebuilt.length === 0 ? 'no prebuilt add-on is in this package' : `prebuilt: ${prebuilt.join(', ')}`;
   return (
     `(${have}.) 1. Reinstall on this platform: npm install trt-asr. ` +
     '2. Build it, with CMake and a C++20 compiler: npm rebuild trt-asr. 3. Run: npx trt-asr doctor.'

@@ -49,7 +49,8 @@ export interface AsrErrorFields {
 export function errorMessage(fields: AsrErrorFields): string {
   const parts: string[] = [];
   if (fields.expected !== undefined) parts.push(`expected ${fields.expected}`);
-  if (fields.field !== undefined) parts.push(fields.expected === undefined ? fields.field : `for ${fields.field}`);
+  if (fields.field !== undefined)
+    parts.push(fields.expected === undefined ? fields.field : `for ${fields.field}`);
   if (fields.received !== undefined) {
     if (fields.expected !== undefined) parts.push(`but received ${fields.received}`);
     else parts.push(fields.field === undefined ? fields.received : `: ${fields.received}`);
@@ -107,7 +108,8 @@ function text(value: unknown): string | undefined {
 /** Says what a value is, short enough for a message. */
 export function describe(value: unknown): string {
   if (value === null) return 'null';
-  if (typeof value === 'string') return JSON.stringify(value.length > 200 ? `${value.slice(0, 200)}...` : value);
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 200 ? `${value.slice(0, 200)}...` : value);
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'function') return 'a function';
   if (typeof value !== 'object') return String(value);

@@ -18,7 +18,13 @@ export function checkOptions(name: string, options: unknown, known: readonly str
 }
 
 /** A whole number within bounds, or the default when it is undefined. */
-export function checkInteger(name: string, value: unknown, standard: number, min: number, max: number): number {
+export function checkInteger(
+  name: string,
+  value: unknown,
+  standard: number,
+  min: number,
+  max: number,
+): number {
   if (value === undefined) return standard;
   if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
     throw badArgument(name, `a whole number from ${min} to ${max}`, value);
@@ -27,14 +33,20 @@ export function checkInteger(name: string, value: unknown, standard: number, min
 }
 
 /** One of some strings, or the default when it is undefined. */
-export function checkChoice<T extends string>(name: string, value: unknown, standard: T, choices: readonly T[]): T {
+export function checkChoice<T extends string>(
+  name: string,
+  value: unknown,
+  standard: T,
+  choices: readonly T[],
+): T {
   if (value === undefined) return standard;
   if (!choices.includes(value as T)) throw badArgument(name, choices.map((c) => `'${c}'`).join(', '), value);
   return value as T;
 }
 
 export function checkSignal(name: string, value: unknown): void {
-  if (value !== undefined && !(value instanceof AbortSignal)) throw badArgument(name, 'an AbortSignal', value);
+  if (value !== undefined && !(value instanceof AbortSignal))
+    throw badArgument(name, 'an AbortSignal', value);
 }
 
 export function checkFunction(name: string, value: unknown): void {
@@ -42,7 +54,11 @@ export function checkFunction(name: string, value: unknown): void {
 }
 
 /** Settles as the promise does, but rejects with `signal.reason` as soon as the signal aborts; `onAbort` cleans up. */
-export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined, onAbort: () => void): Promise<T> {
+export async function orAbort<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+  onAbort: () => void,
+): Promise<T> {
   if (signal === undefined) return promise;
   let abort!: () => void;
   const aborted = new Promise<never>((_, reject) => {

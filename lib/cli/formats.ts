@@ -53,7 +53,9 @@ function clock(ms: number, separator: string): string {
 
 function srt(transcript: Transcript): string {
   return cues(transcript.words)
-    .map((cue, index) => `${index + 1}\n${clock(cue.startMs, ',')} --> ${clock(cue.endMs, ',')}\n${cue.text}\n`)
+    .map(
+      (cue, index) => `${index + 1}\n${clock(cue.startMs, ',')} --> ${clock(cue.endMs, ',')}\n${cue.text}\n`,
+    )
     .join('\n');
 }
 
