@@ -52,9 +52,9 @@ function checkLines(file, text) {
   text.split('\n').forEach((line, index) => {
     if (CODE.test(file) && line.includes('\t')) report(file, index + 1, 'tab: indent with spaces');
     if (/[ \t\r]$/.test(line) && !file.endsWith('.md')) report(file, index + 1, 'trailing whitespace');
-    // A reason is at least a few words: the experiment or condition that settles it.
+    // `none.` closes the block of a settled value. Else a reason is more than a word: the experiment or condition that settles it.
     const todo = CODE.test(file) ? /(?:\/\/|#|\*)\s*(?:TODO|FIXME|XXX)\b(.*)/.exec(line) : null;
-    if (todo && !/^(?:\([^)]+\))?:\s*\S+(?:\s+\S+){2,}/.test(todo[1])) {
+    if (todo && !/^(?:\([^)]+\))?:?\s+(?:none\.|\S+(?:\s+\S+)+)/.test(todo[1])) {
       report(file, index + 1, 'TODO without a reason: write `TODO: what settles it`');
     }
   });
