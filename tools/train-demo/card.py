@@ -53,8 +53,8 @@ words what is left without any context. Both noisy rows mix white, pink and brow
 {hours:.1f} hours ({sentences:,} sentences, {words:,} distinct words) of speech by espeak-ng 1.51: {accents} English accents, {seen} voice
 variants, 115-215 words a minute, pitch 25-75. Held out entirely: the variants {unseen}. The text is
 generated: a weighted grammar over our own lexicon (52 %), runs of random words of it (36 %), runs of random dictionary words (12 %); homophones
-are left out of the random runs. On the fly: noise at 5-40 dB or none, gain, silence around, joined clips with pauses up to
-30 s (22 % of the batches), clips without speech (empty text).
+are left out of the random runs. On the fly: noise at 5-40 dB on about half, gain, silence around, joined clips with pauses up to
+30 s (a fifth of the batches), clips without speech (empty text).
 
 ## Training
 
