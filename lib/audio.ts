@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { CHUNK_SAMPLES, RATE_HZ_MAX, RATE_HZ_MIN, TARGET_RATE_HZ } from './audio/protocol.js';
-import { DecodeWorker, type PullAnswer } from './audio/worker_client.js';
-import { AsrError, badArgument } from './errors.js';
+import { CHUNK_SAMPLES, RATE_HZ_MAX, RATE_HZ_MIN, TARGET_RATE_HZ } from './audio/protocol';
+import { DecodeWorker, type PullAnswer } from './audio/worker_client';
+import { AsrError, badArgument } from './errors';
 
 /**
  * Where audio comes from: a path or file URL, the bytes of an encoded file (whole or as a Node stream), or mono samples

@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import { AsrError } from '../errors.js';
+import { AsrError } from '../errors';
 
 const READ_BYTES = 65536;
 

@@ -1,9 +1,9 @@
-import { AsrError } from '../errors.js';
-import type { ByteSource } from './byte_source.js';
-import { ascii, type Mp3Frame, mp3Frame } from './detect.js';
-import { faststart, mp4DurationMs } from './mp4.js';
-import { OggPages, oggDurationMs } from './ogg.js';
-import type { PcmBlock, PcmStream } from './protocol.js';
+import { AsrError } from '../errors';
+import type { ByteSource } from './byte_source';
+import { ascii, type Mp3Frame, mp3Frame } from './detect';
+import { faststart, mp4DurationMs } from './mp4';
+import { OggPages, oggDurationMs } from './ogg';
+import type { PcmBlock, PcmStream } from './protocol';
 
 /** What the decoders of the @audio family have in common; `errors` is there where the library underneath reports them. */
 interface Decoder {

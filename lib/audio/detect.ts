@@ -1,5 +1,5 @@
-import { AsrError } from '../errors.js';
-import type { ByteSource } from './byte_source.js';
+import { AsrError } from '../errors';
+import type { ByteSource } from './byte_source';
 
 export type AudioFormat = 'wav' | 'flac' | 'mp3' | 'opus' | 'vorbis' | 'aac' | 'm4a';
 

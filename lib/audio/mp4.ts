@@ -1,6 +1,6 @@
-import { AsrError } from '../errors.js';
-import type { ByteSource } from './byte_source.js';
-import { ascii } from './detect.js';
+import { AsrError } from '../errors';
+import type { ByteSource } from './byte_source';
+import { ascii } from './detect';
 
 /** WHY: an M4A that comes as a stream may keep its index at the end, and is held (compressed) until then. */
 const STREAM_BYTES_MAX = 1 << 30;

@@ -1,5 +1,5 @@
-import type { ByteSource } from './byte_source.js';
-import { ascii } from './detect.js';
+import type { ByteSource } from './byte_source';
+import { ascii } from './detect';
 
 /** Follows the page structure of an Ogg stream, so that a file cut within a page is noticed. SOURCE: RFC 3533. */
 export class OggPages {

@@ -1,4 +1,4 @@
-import type { AsrErrorFields } from '../errors.js';
+import type { AsrErrorFields } from '../errors';
 
 /** Everything behind this seam is mono float at this rate, the rate of the models. */
 export const TARGET_RATE_HZ = 16000;

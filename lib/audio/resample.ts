@@ -1,5 +1,5 @@
 import { ConverterType, create } from '@alexanderolsen/libsamplerate-js';
-import { TARGET_RATE_HZ } from './protocol.js';
+import { TARGET_RATE_HZ } from './protocol';
 
 /** CONTRACT: the library always sees blocks of this length. WHY: the result must not depend on how the input was cut. */
 const BLOCK_SAMPLES = 4096;

@@ -1,7 +1,7 @@
-import { AsrError } from '../errors.js';
-import type { ByteSource } from './byte_source.js';
-import { ascii } from './detect.js';
-import { type PcmBlock, type PcmStream, RATE_HZ_MAX, RATE_HZ_MIN } from './protocol.js';
+import { AsrError } from '../errors';
+import type { ByteSource } from './byte_source';
+import { ascii } from './detect';
+import { type PcmBlock, type PcmStream, RATE_HZ_MAX, RATE_HZ_MIN } from './protocol';
 
 const UNKNOWN_SIZE = 0xffffffff;
 const FRAMES_PER_BLOCK = 8192;

@@ -1,12 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { AsrError } from '../errors.js';
-import { type ByteSource, FileSource, PulledSource } from './byte_source.js';
-import { openAac, openFlac, openMp3, openOpus, openVorbis } from './compressed.js';
-import { detectFormat } from './detect.js';
-import type { FromWorker, PcmBlock, PcmStream, ToWorker, WorkerTask } from './protocol.js';
-import { CHUNK_SAMPLES, CREDIT_CHUNKS, RATE_HZ_MAX, RATE_HZ_MIN } from './protocol.js';
-import { createResampler, type Resampler } from './resample.js';
-import { openWav } from './wav.js';
+import { AsrError } from '../errors';
+import { type ByteSource, FileSource, PulledSource } from './byte_source';
+import { openAac, openFlac, openMp3, openOpus, openVorbis } from './compressed';
+import { detectFormat } from './detect';
+import type { FromWorker, PcmBlock, PcmStream, ToWorker, WorkerTask } from './protocol';
+import { CHUNK_SAMPLES, CREDIT_CHUNKS, RATE_HZ_MAX, RATE_HZ_MIN } from './protocol';
+import { createResampler, type Resampler } from './resample';
+import { openWav } from './wav';
 
 if (parentPort === null) throw new Error('this module runs in a worker thread');
 const port = parentPort;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { AsrError } from '../errors.js';
-import type { FromWorker, ToWorker, WorkerTask } from './protocol.js';
+import { AsrError } from '../errors';
+import type { FromWorker, ToWorker, WorkerTask } from './protocol';
 
 export type PullAnswer = Extract<ToWorker, { type: 'bytes' | 'samples' }>;
 
