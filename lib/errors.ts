@@ -45,18 +45,20 @@ export interface AsrErrorFields {
   cause?: unknown;
 }
 
-/** Composes 'expected X for Y but received Z. remedy' from whichever parts are known. */
+/** Composes 'Expected X for Y but received Z. Remedy' from whichever parts are known, as native/base/result.cpp does. */
 export function errorMessage(fields: AsrErrorFields): string {
   const parts: string[] = [];
-  if (fields.expected !== undefined) parts.push(`expected ${fields.expected}`);
+  if (fields.expected !== undefined) parts.push(`Expected ${fields.expected}`);
   if (fields.field !== undefined)
     parts.push(fields.expected === undefined ? fields.field : `for ${fields.field}`);
   if (fields.received !== undefined) {
     if (fields.expected !== undefined) parts.push(`but received ${fields.received}`);
     else parts.push(fields.field === undefined ? fields.received : `: ${fields.received}`);
   }
-  const head = parts.length === 0 ? fields.code : parts.join(' ').replace(' : ', ': ');
-  return fields.remedy === undefined ? head : `${head}. ${fields.remedy}`;
+  if (parts.length === 0) parts.push(fields.code);
+  const head = parts.join(' ').replace(' : ', ': ');
+  const sentence = /[.!?]$/.test(head) ? head : `${head}.`;
+  return fields.remedy === undefined ? sentence : `${sentence} ${fields.remedy}`;
 }
 
 /** The one error class of this package: a stable `code`, and the parts of its message as fields. */
@@ -117,7 +119,7 @@ export function describe(value: unknown): string {
   return Array.isArray(value) ? `an array of ${value.length}` : `an object of class ${name}`;
 }
 
-/** An ERR_BAD_ARGUMENT that reads 'expected X for Y but received Z'. */
+/** An ERR_BAD_ARGUMENT that reads 'Expected X for Y but received Z.' */
 export function badArgument(field: string, expected: string, value: unknown, remedy?: string): AsrError {
   return new AsrError({ code: 'ERR_BAD_ARGUMENT', field, expected, received: describe(value), remedy });
 }
