@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { addonCandidates, loadAddon } from '../binding';
-import { listModels } from '../model';
+import { AsrError, errorMessage } from '../errors';
+import { cacheRoot, listModels, resolveModel } from '../model';
+import { SHIPPED_MODEL } from '../model/registry';
 import { packageVersion } from './version';
 
 interface Finding {
@@ -12,35 +14,57 @@ interface Finding {
   remedy?: string;
 }
 
-function check(name: string, body: () => string): Finding {
+/** What was found, or the error that looking for it gave, with its remedy on its own. */
+async function check(name: string, body: () => string | Promise<string>, remedy?: string): Promise<Finding> {
   try {
-    return { name, ok: true, found: body() };
+    return { name, ok: true, found: await body() };
   } catch (error) {
-    const { message, remedy } = error as { message: string; remedy?: string };
-    return { name, ok: false, found: message, ...(remedy === undefined ? {} : { remedy }) };
+    if (!(error instanceof AsrError)) return { name, ok: false, found: String(error) };
+    const { code, field, expected, received } = error;
+    const toDo = remedy ?? error.remedy;
+    const found = errorMessage({ code, field, expected, received });
+    return { name, ok: false, found, ...(toDo === undefined ? {} : { remedy: toDo }) };
   }
 }
 
-async function findings(): Promise<Finding[]> {
+function addonFile(): string {
+  loadAddon();
+  return addonCandidates().find((file) => existsSync(file)) as string;
+}
+
+function aacDecoder(): string {
+  try {
+    require.resolve('@audio/decode-aac');
+    return 'installed; AAC and M4A files are read';
+  } catch {
+    return 'not installed; AAC and M4A files need it: npm install @audio/decode-aac';
+  }
+}
+
+async function readyModels(): Promise<string> {
   const models = await listModels();
-  const ready = models
-    .filter((model) => model.state === 'shipped' || model.state === 'complete')
-    .map((model) => model.name);
+  const ready = models.filter(({ state }) => state === 'complete' || state === 'unpinned');
+  return `${ready.map((model) => model.name).join(', ') || 'none'}, in ${cacheRoot()}`;
+}
+
+async function findings(): Promise<Finding[]> {
+  const node = `${process.version} on ${process.platform}-${process.arch}, ${availableParallelism()} processors`;
+  const addon = await check('native add-on', addonFile);
   return [
-    check('trt-asr', packageVersion),
-    check(
-      'node',
-      () => `${process.version} on ${process.platform}-${process.arch}, ${availableParallelism()} processors`,
-    ),
-    check('native add-on', () => {
-      loadAddon();
-      return addonCandidates().find((file) => existsSync(file)) ?? 'loaded';
-    }),
-    check('onnxruntime (cpu)', () => loadAddon().ortVersion()),
+    await check('trt-asr', packageVersion),
+    { name: 'node', ok: true, found: node },
+    addon,
+    addon.ok
+      ? await check('onnxruntime (cpu)', () => loadAddon().ortVersion())
+      : { name: 'onnxruntime (cpu)', ok: false, found: 'not known: it comes with the add-on' },
     { name: 'tensorrt (cuda)', ok: true, found: 'not part of this version; every model runs on the CPU' },
-    ready.length > 0
-      ? { name: 'models', ok: true, found: ready.join(', ') }
-      : { name: 'models', ok: false, found: 'none', remedy: 'trt-asr models pull NAME' },
+    { name: 'aac decoder', ok: true, found: aacDecoder() },
+    await check(
+      'shipped model',
+      async () => (await resolveModel(SHIPPED_MODEL)).dir,
+      'Reinstall the package, or download a model of `trt-asr models list` and name it with --model.',
+    ),
+    await check('downloaded models', readyModels),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { AsrError, type AsrErrorCode } from '../errors';
+import { Interrupted } from './interrupt';
 
 /** Exit codes by class of error; 0 is success, 1 anything else. */
 const exitCodes: Partial<Record<AsrErrorCode, number>> = {
@@ -11,15 +12,27 @@ const exitCodes: Partial<Record<AsrErrorCode, number>> = {
   ERR_DOWNLOAD: 6,
 };
 
-/** As a shell reports a program that SIGINT ended. */
-export const exitInterrupted = 130;
+/** For the end of the help. */
+export const exitCodesHelp = `
+Exit codes:
+  0    all went well
+  1    another error
+  2    wrong use of the command line, or a bad argument
+  3    audio that cannot be decoded
+  4    a model that is missing, damaged or not understood
+  5    no backend: the add-on or the device is not available
+  6    a download that failed
+  130  interrupted
+Of several failed files, the first one on the command line decides.`;
 
 export function exitCode(error: unknown): number {
+  if (error instanceof Interrupted) return error.exitCode;
   return error instanceof AsrError ? (exitCodes[error.code] ?? 1) : 1;
 }
 
 /** One line for a known error; a stack only for one that nobody expected. */
 export function errorText(error: unknown): string {
   if (error instanceof AsrError) return `${error.code}: ${error.message}`;
+  if (error instanceof Interrupted) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -12,10 +12,12 @@ interface Cue {
   text: string;
 }
 
-// CONTRACT: a cue has at most 84 characters and 6 seconds, and ends with a sentence or a pause of 0.8 s.
+// CONTRACT: a cue has at most 84 characters and 6 seconds, and ends with a sentence or a pause of 0.8 s. One that is
+// shorter than a second stays for a second, or until the next one begins.
 // SOURCE: common subtitling guidelines (two lines of 42 characters, 1 to 7 seconds). WHY: readable at speaking pace. TODO: none.
 const cueCharactersMax = 84;
 const cueMsMax = 6000;
+const cueMsMin = 1000;
 const pauseMsMin = 800;
 
 function endsCue(cue: Cue, next: Word): boolean {
@@ -27,7 +29,16 @@ function endsCue(cue: Cue, next: Word): boolean {
   );
 }
 
-/** Groups words into subtitles. */
+/** Lets a short cue stand long enough to be read. WebVTT wants an end behind the start, even of a word without width. */
+function endOf(cue: Cue, next: Cue | undefined): number {
+  const endMs = Math.max(
+    cue.endMs,
+    Math.min(cue.startMs + cueMsMin, next?.startMs ?? Number.POSITIVE_INFINITY),
+  );
+  return Math.max(endMs, cue.startMs + 1);
+}
+
+/** Groups words into subtitles; one word alone may be longer than a cue should be. */
 export function cues(words: readonly Word[]): Cue[] {
   const out: Cue[] = [];
   let cue: Cue | undefined;
@@ -40,7 +51,7 @@ export function cues(words: readonly Word[]): Cue[] {
       cue.endMs = word.endMs;
     }
   }
-  return out;
+  return out.map((each, index) => ({ ...each, endMs: endOf(each, out[index + 1]) }));
 }
 
 /** 01:02:03.456, with the separator the format wants before the milliseconds. */
@@ -59,9 +70,14 @@ function srt(transcript: Transcript): string {
     .join('\n');
 }
 
+/** In a cue of WebVTT these begin a tag, an entity or an arrow. */
+function vttText(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
+
 function vtt(transcript: Transcript): string {
   const body = cues(transcript.words).map(
-    (cue) => `${clock(cue.startMs, '.')} --> ${clock(cue.endMs, '.')}\n${cue.text}\n`,
+    (cue) => `${clock(cue.startMs, '.')} --> ${clock(cue.endMs, '.')}\n${vttText(cue.text)}\n`,
   );
   return ['WEBVTT\n', ...body].join('\n');
 }

@@ -1,29 +1,34 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { registerDoctorCommand } from './doctor';
-import { errorText, exitCode } from './exit';
+import { errorText, exitCode, exitCodesHelp } from './exit';
+import { Interrupted } from './interrupt';
 import { registerModelsCommands } from './models';
 import { registerTranscribeCommand } from './transcribe';
 import { packageVersion } from './version';
 
 async function main(): Promise<void> {
+  // Commands inherit these settings when they are added.
   const program = new Command('trt-asr')
     .description('Parakeet-TDT speech recognition on any CPU')
     .version(packageVersion())
     .exitOverride()
-    .showHelpAfterError('(add --help for the options)');
+    .showHelpAfterError('(add --help for the options)')
+    .addHelpText('after', exitCodesHelp);
   registerTranscribeCommand(program);
   registerModelsCommands(program);
   registerDoctorCommand(program);
-  for (const command of program.commands) command.exitOverride().showHelpAfterError();
   await program.parseAsync();
 }
 
-// A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A reader that has seen enough (`| head`) is no error.
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(`trt-asr: standard output: ${error.message}\n`);
+  process.exit(1);
 });
+// Nothing is left to tell it to.
+process.stderr.on('error', () => {});
 
 main().catch((error: unknown) => {
   if (error instanceof CommanderError) {
@@ -33,4 +38,6 @@ main().catch((error: unknown) => {
   }
   process.stderr.write(`trt-asr: ${errorText(error)}\n`);
   process.exitCode = exitCode(error);
+  // What is under way, a window or a read of standard input, is not waited for.
+  if (error instanceof Interrupted) process.exit();
 });

@@ -7,6 +7,7 @@ import {
   removeModel,
   verifyModel,
 } from '../model';
+import { interruptible } from './interrupt';
 import { type Bar, bytesText, openBar } from './progress';
 
 interface CommonOptions {
@@ -50,26 +51,6 @@ function showDownload(bar: Bar, progress: DownloadProgress): void {
     detail,
     remainingMs: progress.remainingMs,
   });
-}
-
-/**
- * Aborts on the first Ctrl-C, so that parts are kept and locks are released; the second one ends the process. The
- * handler stays registered in between: the lock's library kills the process when it finds itself the only listener.
- */
-async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const interrupt = () => {
-    if (controller.signal.aborted) process.exit(130);
-    controller.abort(new Error('interrupted'));
-  };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
-  try {
-    return await work(controller.signal);
-  } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
-  }
 }
 
 async function pull(name: string, options: CommonOptions & { endpoint?: string }): Promise<void> {

@@ -1,16 +1,18 @@
-import { mkdir, stat, writeFile } from 'node:fs/promises';
-import * as path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { AudioSource } from '../audio';
+import type { Device } from '../device';
 import { badArgument } from '../errors';
-import { Recognizer, type TranscribeProgress } from '../recognizer';
-import type { Timestamps, Transcript } from '../transcript';
-import { errorText, exitCode, exitInterrupted } from './exit';
-import { extensions, type Format, formats, render } from './formats';
+import { type ManyResult, Recognizer, type TranscribeProgress } from '../recognizer';
+import type { Timestamps } from '../transcript';
+import { errorText, exitCode } from './exit';
+import { type Format, formats } from './formats';
+import { Interrupted, interruptible } from './interrupt';
+import { chooseTargets, Printer } from './output';
 import { type Bar, type BarState, bytesText, openBar } from './progress';
 
 interface Options {
   model: string;
-  device: 'auto' | 'cpu' | 'cuda';
+  device: string;
   format: Format;
   timestamps: Timestamps;
   output?: string;
@@ -19,80 +21,14 @@ interface Options {
   threads?: number;
 }
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('It must be a whole number from 1 on.');
-  return value;
-}
-
-/** Where a file's transcript goes; undefined is standard output. */
-type Target = (file: string) => string | undefined;
-
-async function chooseTarget(files: readonly string[], options: Options): Promise<Target> {
-  const { output, format } = options;
-  if (output === undefined) {
-    const separate = format === 'srt' || format === 'vtt';
-    if (separate && files.length > 1)
-      throw badArgument('--output', `a folder for several ${format} files`, output);
-    return () => undefined;
-  }
-  const folder = files.length > 1 || /[/\\]$/.test(output) || (await isFolder(output));
-  if (!folder) return () => output;
-  await mkdir(output, { recursive: true });
-  const used = new Map<string, number>();
-  return (file) => {
-    const name = file === '-' ? 'stdin' : path.parse(file).name;
-    // Two files of one name must not overwrite each other.
-    const count = (used.get(name) ?? 0) + 1;
-    used.set(name, count);
-    return path.join(output, `${count === 1 ? name : `${name}-${count}`}${extensions[format]}`);
+/** Reads a whole number from 1 to `max`. */
+function count(max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < 1 || value > max)
+      throw new InvalidArgumentError(`It must be a whole number from 1 to ${max}.`);
+    return value;
   };
-}
-
-async function isFolder(file: string): Promise<boolean> {
-  return stat(file).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-}
-
-/** Writes results in the order of the command line, each as soon as those before it are written. */
-class Printer {
-  private readonly waiting = new Map<number, string | undefined>();
-  private next = 0;
-
-  constructor(
-    private readonly files: readonly string[],
-    private readonly options: Options,
-    private readonly target: Target,
-  ) {}
-
-  async put(index: number, transcript: Transcript): Promise<void> {
-    const file = this.files[index] as string;
-    const { format } = this.options;
-    const text = render(transcript, format, file);
-    const to = this.target(file);
-    if (to !== undefined) {
-      await writeFile(to, text);
-      return this.skip(index);
-    }
-    this.flush(index, format === 'text' && this.files.length > 1 ? `${file}: ${text}` : text);
-  }
-
-  skip(index: number): void {
-    this.flush(index, undefined);
-  }
-
-  private flush(index: number, text: string | undefined): void {
-    this.waiting.set(index, text);
-    while (this.waiting.has(this.next)) {
-      const ready = this.waiting.get(this.next);
-      if (ready !== undefined) process.stdout.write(ready);
-      this.waiting.delete(this.next);
-      this.next += 1;
-    }
-  }
 }
 
 async function open(options: Options, signal: AbortSignal): Promise<Recognizer> {
@@ -100,7 +36,8 @@ async function open(options: Options, signal: AbortSignal): Promise<Recognizer> 
   try {
     return await Recognizer.open({
       model: options.model,
-      device: options.device,
+      // Recognizer.open refuses what is no device.
+      device: options.device as Device,
       sessionsMax: options.concurrency,
       ...(options.precision === undefined ? {} : { precision: options.precision }),
       ...(options.threads === undefined ? {} : { threads: options.threads }),
@@ -116,68 +53,96 @@ async function open(options: Options, signal: AbortSignal): Promise<Recognizer> 
   }
 }
 
+const subtitles = (format: Format) => format === 'srt' || format === 'vtt';
+
+function checkUse(files: readonly string[], { format, timestamps }: Options): void {
+  if (files.filter((file) => file === '-').length > 1)
+    throw badArgument('files', '- (standard input) once', 'twice');
+  if (subtitles(format) && timestamps === 'none')
+    throw badArgument('--timestamps', `'word' or 'token' for ${format}`, timestamps);
+}
+
+/** Returns the exit code. */
 async function run(files: string[], options: Options): Promise<number> {
-  const target = await chooseTarget(files, options);
-  const interrupt = new AbortController();
-  process.once('SIGINT', () => interrupt.abort());
-  try {
-    const recognizer = await open(options, interrupt.signal);
-    try {
-      const printer = new Printer(files, options, target);
-      return await transcribeAll(recognizer, files, options, printer, interrupt.signal);
-    } finally {
-      await recognizer.close();
+  checkUse(files, options);
+  const targets = await chooseTargets(files, options.output, options.format);
+  return interruptible(async (signal) => {
+    const recognizer = await open(options, signal);
+    const printer = new Printer(files, options.format, targets);
+    const code = await transcribeAll(recognizer, files, options, printer, signal).catch((error: unknown) => {
+      // Its close would wait for the window that is being computed.
+      if (!(error instanceof Interrupted)) return recognizer.close().then(() => Promise.reject(error));
+      throw error;
+    });
+    await recognizer.close();
+    return code;
+  });
+}
+
+/** One file's progress is told from within it, that of several file by file. */
+async function* outcomes(
+  recognizer: Recognizer,
+  sources: readonly AudioSource[],
+  options: Options,
+  bar: Bar,
+  signal: AbortSignal,
+): AsyncGenerator<ManyResult> {
+  const timestamps = subtitles(options.format) ? 'word' : options.timestamps;
+  const [source] = sources;
+  if (sources.length > 1 || source === undefined) {
+    const { concurrency } = options;
+    let done = 0;
+    for await (const result of recognizer.transcribeMany(sources, { timestamps, signal, concurrency })) {
+      done += 1;
+      bar.update({ done, total: sources.length, detail: `${done} of ${sources.length} files` });
+      yield result;
     }
-  } catch (error) {
-    if (interrupt.signal.aborted) return exitInterrupted;
-    throw error;
+    return;
   }
+  const startedMs = performance.now();
+  const onProgress = (progress: TranscribeProgress) =>
+    bar.update(fileState(progress, performance.now() - startedMs));
+  const result = await recognizer.transcribe(source, { timestamps, signal, onProgress }).then(
+    (transcript): ManyResult => ({ index: 0, source, transcript }),
+    (error: unknown): ManyResult => ({ index: 0, source, error }),
+  );
+  signal.throwIfAborted();
+  bar.stop();
+  yield result;
 }
 
 async function transcribeAll(
   recognizer: Recognizer,
-  files: string[],
+  files: readonly string[],
   options: Options,
   printer: Printer,
   signal: AbortSignal,
 ): Promise<number> {
   const sources = files.map((file) => (file === '-' ? process.stdin : file));
-  const timestamps = options.format === 'srt' || options.format === 'vtt' ? 'word' : options.timestamps;
-  const bar = await openBar(files.length === 1 ? (files[0] as string) : `${files.length} files`);
+  const failures: { index: number; error: unknown }[] = [];
+  // A terminal that shows the transcripts one by one needs no bar between them.
+  const scrolls = files.length > 1 && options.output === undefined && process.stdout.isTTY === true;
+  const label = files.length === 1 ? (files[0] as string) : `${files.length} files`;
+  const bar: Bar = scrolls ? { update: () => {}, stop: () => {} } : await openBar(label);
   try {
-    if (sources.length === 1) {
-      // A single file reports its progress inside; several report theirs file by file.
-      const startedMs = performance.now();
-      const transcript = await recognizer.transcribe(sources[0] as string, {
-        timestamps,
-        signal,
-        onProgress: (progress) => bar.update(fileState(progress, performance.now() - startedMs)),
-      });
-      bar.stop();
-      await printer.put(0, transcript);
-      return 0;
-    }
-    let code = 0;
-    let done = 0;
-    const failures: string[] = [];
-    const many = recognizer.transcribeMany(sources, { timestamps, signal, concurrency: options.concurrency });
-    for await (const { index, transcript, error } of many) {
-      done += 1;
-      bar.update({ done, total: files.length, detail: `${done} of ${files.length} files` });
-      if (transcript !== undefined) {
+    for await (const { index, transcript, error } of outcomes(recognizer, sources, options, bar, signal)) {
+      try {
+        if (transcript === undefined) throw error;
         await printer.put(index, transcript);
-      } else {
+      } catch (reason) {
         printer.skip(index);
-        failures.push(`trt-asr: ${files[index]}: ${errorText(error)}\n`);
-        code ||= exitCode(error);
+        failures.push({ index, error: reason });
       }
     }
-    bar.stop();
-    process.stderr.write(failures.join(''));
-    return code;
   } finally {
     bar.stop();
+    // A writer that never ends its pipe must not keep the process.
+    if (files.includes('-')) process.stdin.destroy();
+    failures.sort((one, other) => one.index - other.index);
+    for (const { index, error } of failures)
+      process.stderr.write(`trt-asr: ${files[index]}: ${errorText(error)}\n`);
   }
+  return failures[0] === undefined ? 0 : exitCode(failures[0].error);
 }
 
 /** A file's progress, its speed and what is left of it. */
@@ -194,9 +159,7 @@ export function registerTranscribeCommand(program: Command): void {
     .description('transcribe audio files (- is standard input)')
     .argument('<files...>', 'WAV, FLAC, MP3, Ogg Opus or Vorbis files, or -')
     .option('-m, --model <model>', 'name of the registry, or a folder', 'demo-en')
-    .addOption(
-      new Option('--device <device>', 'where to run').choices(['auto', 'cpu', 'cuda']).default('auto'),
-    )
+    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:N', 'auto')
     .addOption(
       new Option('-f, --format <format>', 'output format').choices(formats as string[]).default('text'),
     )
@@ -206,9 +169,9 @@ export function registerTranscribeCommand(program: Command): void {
         .default('word'),
     )
     .addOption(new Option('--precision <precision>', "which of the model's files").choices(['fp32', 'int8']))
-    .option('-o, --output <path>', 'a file, or a folder for several')
-    .option('-c, --concurrency <count>', 'files that are worked on at once', positive, 2)
-    .option('--threads <count>', 'threads of a computation', positive)
+    .option('-o, --output <path>', 'a file, or a folder for several; made when it is missing')
+    .option('-c, --concurrency <count>', 'files that are worked on at once', count(4096), 2)
+    .option('--threads <count>', 'threads of a computation', count(256))
     .action(async (files: string[], options: Options) => {
       process.exitCode = await run(files, options);
     });
