@@ -62,10 +62,14 @@ function clock(ms: number, separator: string): string {
   return `${seconds}${separator}${String(whole % 1000).padStart(3, '0')}`;
 }
 
+/** A vocabulary with byte pieces can spell line ends, and an empty line would end the cue. */
+const oneLine = (text: string) => text.replace(/[\r\n]+/g, ' ');
+
 function srt(transcript: Transcript): string {
   return cues(transcript.words)
     .map(
-      (cue, index) => `${index + 1}\n${clock(cue.startMs, ',')} --> ${clock(cue.endMs, ',')}\n${cue.text}\n`,
+      (cue, index) =>
+        `${index + 1}\n${clock(cue.startMs, ',')} --> ${clock(cue.endMs, ',')}\n${oneLine(cue.text)}\n`,
     )
     .join('\n');
 }
@@ -77,7 +81,7 @@ function vttText(text: string): string {
 
 function vtt(transcript: Transcript): string {
   const body = cues(transcript.words).map(
-    (cue) => `${clock(cue.startMs, '.')} --> ${clock(cue.endMs, '.')}\n${vttText(cue.text)}\n`,
+    (cue) => `${clock(cue.startMs, '.')} --> ${clock(cue.endMs, '.')}\n${vttText(oneLine(cue.text))}\n`,
   );
   return ['WEBVTT\n', ...body].join('\n');
 }

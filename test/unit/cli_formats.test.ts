@@ -109,6 +109,12 @@ describe('render', () => {
     expect(text.split('\n')[3]).toBe('&lt;unk&gt; R&amp;D');
   });
 
+  test('a line end in a word does not end its cue', () => {
+    const broken = transcript([word('a\n\nb', 0, 1000)]);
+    expect(render(broken, 'srt', '-').split('\n').slice(2)).toEqual(['a b', '']);
+    expect(render(broken, 'vtt', '-').split('\n').slice(3)).toEqual(['a b', '']);
+  });
+
   test('an empty transcript', () => {
     const empty = transcript([]);
     expect(render(empty, 'text', '-')).toBe('\n');
