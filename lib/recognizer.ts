@@ -116,13 +116,10 @@ export class Recognizer {
     const lanes = checkInteger('options.lanes', options.lanes, 1, 1, 64);
     const share = Math.min(threadsStandardMax, Math.floor(availableParallelism() / lanes));
     const threads = checkInteger('options.threads', options.threads, Math.max(1, share), 1, 256);
-    const precision = checkChoice('options.precision', options.precision ?? 'any', 'any', [
-      'any',
-      'fp32',
-      'int8',
-    ]);
+    const { precision } = options;
+    if (precision !== undefined) checkChoice('options.precision', precision, 'fp32', ['fp32', 'int8']);
     const resolved = await resolveModel(model, {
-      ...(precision === 'any' ? {} : { precision }),
+      ...(precision === undefined ? {} : { precision }),
       ...(cacheDir === undefined ? {} : { cacheDir }),
       ...(offline === undefined ? {} : { offline }),
       ...(signal === undefined ? {} : { signal }),
@@ -192,7 +189,7 @@ export class Recognizer {
 
   /** Transcribes many sources, some at once. Yields in the order of completion; a source that fails yields its error. */
   async *transcribeMany(
-    sources: Iterable<AudioSource> | AsyncIterable<AudioSource>,
+    sources: Sources,
     options: TranscribeManyOptions = {},
   ): AsyncGenerator<ManyResult, void, undefined> {
     checkOptions('options', options, manyKeys);
@@ -204,29 +201,38 @@ export class Recognizer {
     const leaving = new AbortController();
     const signal =
       each.signal === undefined ? leaving.signal : AbortSignal.any([each.signal, leaving.signal]);
+    const iterator = iteratorOf(sources);
     const running = new Map<number, Promise<ManyResult>>();
-    let index = 0;
     const start = (source: AudioSource, at: number) =>
       this.transcribe(source, { ...each, signal }).then(
         (transcript): ManyResult => ({ index: at, source, transcript }),
         (error: unknown): ManyResult => ({ index: at, source, error }),
       );
-    const next = async (): Promise<ManyResult> => {
-      const result = await Promise.race(running.values());
-      running.delete(result.index);
-      each.signal?.throwIfAborted();
-      return result;
-    };
+    let index = 0;
+    let coming: Promise<Coming> | undefined;
+    let ended = false;
     try {
-      for await (const source of sources) {
-        each.signal?.throwIfAborted();
-        running.set(index, start(source, index));
-        index += 1;
-        if (running.size >= concurrency) yield await next();
+      for (;;) {
+        if (!ended && running.size < concurrency) coming ??= next(iterator);
+        const waits = [...running.values(), ...(coming === undefined ? [] : [coming])];
+        if (waits.length === 0) return;
+        const first = await orAbort(Promise.race<ManyResult | Coming>(waits), each.signal, () => {});
+        if ('index' in first) {
+          running.delete(first.index);
+          yield first;
+          continue;
+        }
+        coming = undefined;
+        ended = first.done === true;
+        if (first.done !== true) {
+          running.set(index, start(first.value, index));
+          index += 1;
+        }
       }
-      while (running.size > 0) yield await next();
     } finally {
       leaving.abort();
+      coming?.catch(() => {});
+      Promise.resolve(iterator.return?.()).catch(() => {});
     }
   }
 
@@ -267,9 +273,11 @@ class Job {
         ...(sampleRateHz === undefined ? {} : { sampleRateHz }),
         ...(signal === undefined ? {} : { signal }),
       });
+      signal?.throwIfAborted();
       this.utterance = new Utterance(
         this.native,
         (window) => {
+          if (this.abandoned) return;
           this.builder.add(window);
           this.report();
         },
@@ -310,7 +318,18 @@ class Job {
   }
 }
 
+type Sources = Iterable<AudioSource> | AsyncIterable<AudioSource>;
+type Coming = IteratorResult<AudioSource, unknown>;
+
 function isIterable(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return Symbol.iterator in value || Symbol.asyncIterator in value;
+}
+
+function iteratorOf(sources: Sources): Iterator<AudioSource> | AsyncIterator<AudioSource> {
+  return Symbol.asyncIterator in sources ? sources[Symbol.asyncIterator]() : sources[Symbol.iterator]();
+}
+
+async function next(iterator: Iterator<AudioSource> | AsyncIterator<AudioSource>): Promise<Coming> {
+  return iterator.next();
 }

@@ -63,8 +63,8 @@ export class Utterance {
   async write(samples: Float32Array): Promise<void> {
     let rest = samples;
     while (rest.length > 0) {
-      if (this.over) return this.settled;
-      const taken = this.call(() => this.native.write(this.id, rest));
+      const taken = this.over ? undefined : this.call(() => this.native.write(this.id, rest));
+      if (taken === undefined) return this.settled;
       rest = rest.subarray(taken);
       if (rest.length > 0) await this.room();
     }
@@ -90,11 +90,14 @@ export class Utterance {
     if (!this.over) this.native.cancel(this.id);
   }
 
-  private call<T>(body: () => T): T {
+  /** Undefined when the core has ended the utterance meanwhile: the event that tells why is on its way. */
+  private call<T>(body: () => T): T | undefined {
     try {
       return body();
-    } catch (error) {
-      throw AsrError.from(error);
+    } catch (cause) {
+      const error = AsrError.from(cause);
+      if (error.code === 'ERR_CLOSED') return undefined;
+      throw error;
     }
   }
 }

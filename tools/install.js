@@ -13,7 +13,7 @@ const prebuilt = path.join(root, 'prebuilds', `${process.platform}-${process.arc
 /** The first line of what kept `file` from loading, or undefined when it loads. */
 function loadFailure(file) {
   // A child process takes the test, so that a library which ends the process ends that one.
-  const code = 'process.dlopen({ exports: {} }, process.argv[1]);';
+  const code = 'const m = { exports: {} }; process.dlopen(m, process.argv[1]); m.exports.ortVersion();';
   const child = spawnSync(process.execPath, ['-e', code, file], { encoding: 'utf8' });
   if (child.status === 0) return undefined;
   const told = (child.stderr ?? '').split('\n').find((line) => /error/i.test(line));

@@ -4,6 +4,7 @@
 #include "engine/ort/ort_engine.h"
 #include "node/background.h"
 #include "node/config.h"
+#include "node/js.h"
 #include "node/recognizer_object.h"
 
 namespace trt_asr::node {
@@ -14,55 +15,65 @@ struct InstanceData {
   Napi::FunctionReference recognizer;
 };
 
+struct Opening {
+  RecognizerConfig config;
+  std::unique_ptr<OpenedRecognizer> opened = std::make_unique<OpenedRecognizer>();
+  std::optional<Error> error;
+};
+
+void open_in_background(Opening& opening) {
+  auto recognizer = Recognizer::open(opening.config, EventSink{&opening.opened->queue, post_event});
+  if (recognizer.ok()) {
+    opening.opened->recognizer = recognizer.take();
+  } else {
+    opening.error = recognizer.take_error();
+  }
+}
+
+void settle(Napi::Env env, Opening& opening, napi_deferred deferred) {
+  Js js(env);
+  if (opening.error) {
+    opening.opened->queue.Release();
+    js.reject(deferred, js.error(*opening.error));
+    return;
+  }
+  napi_value object = nullptr;
+  const napi_value constructor = env.GetInstanceData<InstanceData>()->recognizer.Value();
+  if (!js.keep(napi_new_instance(env, constructor, 0, nullptr, &object))) {
+    opening.opened->recognizer.reset();
+    opening.opened->queue.Release();
+    return;
+  }
+  RecognizerObject::Unwrap(Napi::Object(env, object))->adopt(env, std::move(opening.opened));
+  js.resolve(deferred, object);
+}
+
 /// openRecognizer(config): Promise<NativeRecognizer>. The model is loaded on a thread of its own.
 Napi::Value open_recognizer(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  auto deferred = Napi::Promise::Deferred::New(env);
+  const Promise promise = make_promise(env);
   Result<RecognizerConfig> config = read_config(info[0]);
   if (!config.ok()) {
-    deferred.Reject(to_js_error(env, config.error()).Value());
-    return deferred.Promise();
+    Js js(env);
+    js.reject(promise.deferred, js.error(config.error()));
+    return {env, promise.value};
   }
-  struct Opening {
-    RecognizerConfig config;
-    std::unique_ptr<OpenedRecognizer> opened = std::make_unique<OpenedRecognizer>();
-    std::optional<Error> error;
-  };
   auto opening = std::make_shared<Opening>();
   opening->config = config.take();
   opening->opened->queue = EventQueue::New(env, "trt-asr events", 0, 1);
-
   run_in_background(
-      env,
-      [opening] {
-        auto recognizer = Recognizer::open(opening->config, EventSink{&opening->opened->queue, post_event});
-        if (recognizer.ok()) {
-          opening->opened->recognizer = recognizer.take();
-        } else {
-          opening->error = recognizer.take_error();
-        }
-      },
-      [opening, deferred](Napi::Env done_env) {
-        if (opening->error) {
-          opening->opened->queue.Release();
-          deferred.Reject(to_js_error(done_env, *opening->error).Value());
-          return;
-        }
-        Napi::Object object = done_env.GetInstanceData<InstanceData>()->recognizer.New({});
-        RecognizerObject::Unwrap(object)->adopt(done_env, std::move(opening->opened));
-        deferred.Resolve(object);
-      });
-  return deferred.Promise();
+      env, [opening] { open_in_background(*opening); },
+      [opening, deferred = promise.deferred](Napi::Env done_env) { settle(done_env, *opening, deferred); });
+  return {env, promise.value};
 }
 
 /// ortVersion(): string. Throws ERR_BACKEND_UNAVAILABLE.
 Napi::Value ort_version_of(const Napi::CallbackInfo& info) {
   const Result<std::string> version = ort_version();
-  if (!version.ok()) {
-    to_js_error(info.Env(), version.error()).ThrowAsJavaScriptException();
-    return info.Env().Undefined();
-  }
-  return Napi::String::New(info.Env(), version.value());
+  Js js(info.Env());
+  if (version.ok()) return {info.Env(), js.string(version.value())};
+  js.raise(version.error());
+  return info.Env().Undefined();
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {

@@ -1,5 +1,6 @@
 #include "node/background.h"
 
+#include <system_error>
 #include <thread>
 
 namespace trt_asr::node {
@@ -28,7 +29,7 @@ void abandon(void* data) {
 void finish(Napi::Env env, Napi::Function, std::nullptr_t*, Task* task) {
   if (env == nullptr) return;  // Abandoned: the task is gone.
   napi_remove_env_cleanup_hook(env, abandon, task);
-  task->thread.join();
+  if (task->thread.joinable()) task->thread.join();
   const Napi::HandleScope scope(env);
   task->done(env);
   task->completion.Release();
@@ -41,10 +42,16 @@ void run_in_background(Napi::Env env, std::function<void()> work, std::function<
   auto* task = new Task{std::move(work), std::move(done), {}, {}};
   task->completion = Completion::New(env, "trt-asr", 0, 1);
   napi_add_env_cleanup_hook(env, abandon, task);
-  task->thread = std::thread([task] {
+  try {
+    task->thread = std::thread([task] {
+      task->work();
+      task->completion.BlockingCall(task);
+    });
+  } catch (const std::system_error&) {
+    // The process may have no more threads; better late on this one than never.
     task->work();
-    task->completion.BlockingCall(task);
-  });
+    finish(env, {}, nullptr, task);
+  }
 }
 
 }  // namespace trt_asr::node

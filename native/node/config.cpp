@@ -9,6 +9,10 @@ namespace trt_asr::node {
 
 namespace {
 
+bool is_integer(double value) {
+  return std::trunc(value) == value && std::abs(value) <= std::numeric_limits<std::int32_t>::max();
+}
+
 /// Reads properties of one object; the first wrong one is kept as the error.
 class Reader {
  public:
@@ -35,8 +39,7 @@ class Reader {
 
   std::int32_t integer(const char* name) {
     const double value = number(name);
-    const bool fits =
-        std::trunc(value) == value && std::abs(value) <= std::numeric_limits<std::int32_t>::max();
+    const bool fits = is_integer(value);
     if (!fits) wrong(name, "an integer of 32 bits");
     return fits ? static_cast<std::int32_t>(value) : 0;
   }
@@ -63,8 +66,9 @@ class Reader {
     const auto array = value.As<Napi::Array>();
     for (std::uint32_t index = 0; index < array.Length(); ++index) {
       const Napi::Value element = array.Get(index);
-      if (!element.IsNumber()) return wrong(name, "an array of integers"), out;
-      out.push_back(element.As<Napi::Number>().Int32Value());
+      const double number = element.IsNumber() ? element.As<Napi::Number>().DoubleValue() : std::nan("");
+      if (!is_integer(number)) return wrong(name, "an array of integers"), out;
+      out.push_back(static_cast<std::int32_t>(number));
     }
     return out;
   }

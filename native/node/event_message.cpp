@@ -20,25 +20,29 @@ const char* type_name(EventKind kind) {
   return "failed";
 }
 
-Napi::Array words_array(Napi::Env env, const std::vector<Word>& words) {
-  Napi::Array array = Napi::Array::New(env, words.size());
-  for (std::uint32_t index = 0; index < words.size(); ++index) {
+napi_value words_array(Js& js, const std::vector<Word>& words) {
+  const napi_value array = js.array(words.size());
+  for (std::uint32_t index = 0; index < words.size() && js.ok(); ++index) {
     const Word& word = words[index];
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("text", word.text);
-    object.Set("startMs", static_cast<double>(word.start_ms));
-    object.Set("endMs", static_cast<double>(word.end_ms));
-    object.Set("confidence", word.confidence);
-    array.Set(index, object);
+    const napi_value object = js.object();
+    js.set(object, "text", word.text);
+    js.set(object, "startMs", static_cast<double>(word.start_ms));
+    js.set(object, "endMs", static_cast<double>(word.end_ms));
+    js.set(object, "confidence", word.confidence);
+    js.set(array, index, object);
   }
   return array;
 }
 
 /// One field of all tokens as a typed array.
-template <class Array, class Field>
-Array token_array(Napi::Env env, const std::vector<Token>& tokens, Field Token::*field) {
-  Array array = Array::New(env, tokens.size());
-  for (std::size_t index = 0; index < tokens.size(); ++index) array[index] = tokens[index].*field;
+template <class Field>
+napi_value token_array(Js& js, napi_typedarray_type type, const std::vector<Token>& tokens,
+                       Field Token::*field) {
+  void* data = nullptr;
+  const napi_value array = js.typed_array(type, tokens.size(), &data);
+  for (std::size_t index = 0; index < tokens.size() && js.ok(); ++index) {
+    static_cast<Field*>(data)[index] = tokens[index].*field;
+  }
   return array;
 }
 
@@ -57,21 +61,21 @@ EventMessage* copy_event(const Event& event) {
   return message;
 }
 
-Napi::Object event_object(Napi::Env env, const EventMessage& message, const TranscriptPart& part) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("type", type_name(message.kind));
-  if (message.error) object.Set("error", to_js_error(env, *message.error).Value());
+napi_value event_object(Js& js, const EventMessage& message, const TranscriptPart& part) {
+  const napi_value object = js.object();
+  js.set(object, "type", type_name(message.kind));
+  if (message.error) js.set(object, "error", js.error(*message.error));
   if (message.kind != EventKind::window) return object;
-  object.Set("text", part.text);
-  object.Set("words", words_array(env, part.words));
-  object.Set("ids", token_array<Napi::Int32Array>(env, message.tokens, &Token::id));
-  object.Set("frames", token_array<Napi::Int32Array>(env, message.tokens, &Token::frame));
-  object.Set("durations", token_array<Napi::Int32Array>(env, message.tokens, &Token::duration_frames));
-  object.Set("confidences", token_array<Napi::Float32Array>(env, message.tokens, &Token::confidence));
-  object.Set("samplesDone", static_cast<double>(message.samples_done));
-  object.Set("featuresMs", milliseconds(message.times.features_ns));
-  object.Set("encoderMs", milliseconds(message.times.encoder_ns));
-  object.Set("decodeMs", milliseconds(message.times.decode_ns));
+  js.set(object, "text", part.text);
+  js.set(object, "words", words_array(js, part.words));
+  js.set(object, "ids", token_array(js, napi_int32_array, message.tokens, &Token::id));
+  js.set(object, "frames", token_array(js, napi_int32_array, message.tokens, &Token::frame));
+  js.set(object, "durations", token_array(js, napi_int32_array, message.tokens, &Token::duration_frames));
+  js.set(object, "confidences", token_array(js, napi_float32_array, message.tokens, &Token::confidence));
+  js.set(object, "samplesDone", static_cast<double>(message.samples_done));
+  js.set(object, "featuresMs", milliseconds(message.times.features_ns));
+  js.set(object, "encoderMs", milliseconds(message.times.encoder_ns));
+  js.set(object, "decodeMs", milliseconds(message.times.decode_ns));
   return object;
 }
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "node/napi_setup.h"
+#include "node/js.h"
 #include "session/recognizer.h"
 #include "text/transcript.h"
 
@@ -25,7 +25,6 @@ struct EventMessage {
 
 /// {type, text, words, ids, frames, durations, confidences, samplesDone, featuresMs, encoderMs, decodeMs} for
 /// a window, {type, error} for a failure, {type} otherwise. `part` is what the window made certain.
-[[nodiscard]] Napi::Object event_object(Napi::Env env, const EventMessage& message,
-                                        const TranscriptPart& part);
+[[nodiscard]] napi_value event_object(Js& js, const EventMessage& message, const TranscriptPart& part);
 
 }  // namespace trt_asr::node

@@ -4,6 +4,7 @@
 #include "base/heap_owner.h"
 #include "node/background.h"
 #include "node/event_message.h"
+#include "node/js.h"
 
 namespace trt_asr::node {
 
@@ -23,11 +24,18 @@ UtteranceId unpack(double number) {
   return {static_cast<SlotId>(bits & 0xFFFF), static_cast<std::uint32_t>(bits >> 16)};
 }
 
+/// The first argument; what is no number names no utterance.
+UtteranceId utterance_of(const Napi::CallbackInfo& info) {
+  double number = -1;
+  const bool valid = napi_get_value_double(info.Env(), info[0], &number) == napi_ok && number >= 0;
+  return valid ? unpack(number) : UtteranceId{};
+}
+
 /// Throws a JS error for a failed outcome. Returns whether it did.
 template <class Outcome>
 bool threw(Napi::Env env, const Outcome& outcome) {
   if (outcome.ok()) return false;
-  to_js_error(env, outcome.error()).ThrowAsJavaScriptException();
+  Js(env).raise(outcome.error());
   return true;
 }
 
@@ -53,11 +61,12 @@ void deliver(Napi::Env env, Napi::Function, std::nullptr_t*, EventMessage* data)
     utterance->assembler.add(message->tokens, part);
     if (message->at_pause) utterance->assembler.flush(part);
   }
-  const Napi::Function callback = utterance->callback.Value();
-  const Napi::Object event = event_object(env, *message, part);
+  Js js(env);
+  const napi_value callback = utterance->callback.Value();
+  const napi_value event = event_object(js, *message, part);
   const bool over = message->kind != EventKind::window && message->kind != EventKind::room;
   if (over) utterance->recognizer->utterance_over(env, utterance);
-  callback.Call({event});
+  js.call(callback, event);
 }
 
 Napi::Function RecognizerObject::define(Napi::Env env) {
@@ -78,20 +87,29 @@ RecognizerObject::RecognizerObject(const Napi::CallbackInfo& info)
 
 RecognizerObject::~RecognizerObject() {
   if (opened_ == nullptr) return;
-  napi_remove_env_cleanup_hook(Env(), &RecognizerObject::join_lanes, this);
-  join_lanes(this);
-  if (!closing_) opened_->queue.Release();
+  napi_remove_env_cleanup_hook(Env(), &RecognizerObject::environment_ends, this);
+  if (opened_->recognizer != nullptr) opened_->recognizer->close();
+  // An environment that ends frees its queues by itself, and may have done so already.
+  if (!closing_ && !environment_ends_) opened_->queue.Release();
 }
 
 void RecognizerObject::adopt(Napi::Env env, std::unique_ptr<OpenedRecognizer> opened) {
   opened_ = std::move(opened);
   opened_->queue.Unref(env);  // An idle recognizer does not keep the process alive.
-  napi_add_env_cleanup_hook(env, &RecognizerObject::join_lanes, this);
+  napi_add_env_cleanup_hook(env, &RecognizerObject::environment_ends, this);
 }
 
-// The environment dies, or the object does: no lane may post afterwards.
-void RecognizerObject::join_lanes(void* self) {
-  static_cast<RecognizerObject*>(self)->opened_->recognizer->close();
+void RecognizerObject::environment_ends(void* self) {
+  auto* object = static_cast<RecognizerObject*>(self);
+  object->environment_ends_ = true;
+  if (object->opened_->recognizer != nullptr) object->opened_->recognizer->close();
+}
+
+Recognizer* RecognizerObject::open_recognizer(napi_env env) {
+  if (opened_ != nullptr && opened_->recognizer != nullptr) return opened_->recognizer.get();
+  Js(env).raise(
+      Error{ErrorCode::closed, "recognizer", "an open recognizer", "a closed one", "Open a new one."});
+  return nullptr;
 }
 
 Napi::Value RecognizerObject::start(const Napi::CallbackInfo& info) {
@@ -100,11 +118,13 @@ Napi::Value RecognizerObject::start(const Napi::CallbackInfo& info) {
     threw(env, Status(wrong_argument("onEvent", "a function")));
     return env.Undefined();
   }
-  const Model& model = opened_->recognizer->model();
+  Recognizer* recognizer = open_recognizer(env);
+  if (recognizer == nullptr) return env.Undefined();
+  const Model& model = recognizer->model();
   auto utterance =
       std::make_unique<Utterance>(Utterance{this, Napi::Persistent(info[0].As<Napi::Function>()),
                                             TranscriptAssembler(model.tokenizer, model.frame_ms())});
-  const Result<UtteranceId> id = opened_->recognizer->start(utterance.get());
+  const Result<UtteranceId> id = recognizer->start(utterance.get());
   if (threw(env, id)) return env.Undefined();
   if (utterances_.empty()) {
     Ref();
@@ -118,7 +138,11 @@ Napi::Value RecognizerObject::start(const Napi::CallbackInfo& info) {
 void RecognizerObject::utterance_over(Napi::Env env, Utterance* utterance) {
   utterances_.erase(utterance);
   if (!utterances_.empty()) return;
-  if (!closing_) opened_->queue.Unref(env);
+  if (closing_) {
+    free_when_over(env);
+  } else {
+    opened_->queue.Unref(env);
+  }
   Unref();
 }
 
@@ -131,69 +155,87 @@ Napi::Value RecognizerObject::write(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   const auto samples = info[1].As<Napi::Float32Array>();
-  const Result<std::size_t> taken = opened_->recognizer->write(
-      unpack(info[0].As<Napi::Number>().DoubleValue()), {samples.Data(), samples.ElementLength()});
+  Recognizer* recognizer = open_recognizer(env);
+  if (recognizer == nullptr) return env.Undefined();
+  const Result<std::size_t> taken =
+      recognizer->write(utterance_of(info), {samples.Data(), samples.ElementLength()});
   if (threw(env, taken)) return env.Undefined();
   return Napi::Number::New(env, static_cast<double>(taken.value()));
 }
 
 void RecognizerObject::end(const Napi::CallbackInfo& info) {
-  threw(info.Env(), opened_->recognizer->end(unpack(info[0].ToNumber().DoubleValue())));
+  Recognizer* recognizer = open_recognizer(info.Env());
+  if (recognizer != nullptr) threw(info.Env(), recognizer->end(utterance_of(info)));
 }
 
 void RecognizerObject::cancel(const Napi::CallbackInfo& info) {
-  opened_->recognizer->cancel(unpack(info[0].ToNumber().DoubleValue()));
+  if (opened_ != nullptr && opened_->recognizer != nullptr) opened_->recognizer->cancel(utterance_of(info));
 }
 
 Napi::Value RecognizerObject::close(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  auto deferred = Napi::Promise::Deferred::New(env);
-  if (closing_) {
-    deferred.Resolve(env.Undefined());
-    return deferred.Promise();
-  }
+  if (closing_ || open_recognizer(env) == nullptr) return env.Undefined();
+  const Promise promise = make_promise(env);
+  close_deferred_ = promise.deferred;
   closing_ = true;
   Ref();
   run_in_background(
       env, [this] { opened_->recognizer->close(); },
-      [this, deferred](Napi::Env done_env) {
+      [this](Napi::Env done_env) {
+        closed_ = true;
         // The queue is drained before it ends, so the failures that closing caused are still delivered.
         opened_->queue.Release();
-        deferred.Resolve(done_env.Undefined());
+        free_when_over(done_env);
+      });
+  return {env, promise.value};
+}
+
+void RecognizerObject::free_when_over(Napi::Env env) {
+  if (!closed_ || !utterances_.empty() || opened_->recognizer == nullptr) return;
+  auto last = std::make_shared<std::unique_ptr<Recognizer>>(std::move(opened_->recognizer));
+  run_in_background(
+      env, [last] { last->reset(); },
+      [this](Napi::Env done_env) {
+        Js js(done_env);
+        js.resolve(close_deferred_, js.undefined());
         Unref();
       });
-  return deferred.Promise();
 }
 
 Napi::Value RecognizerObject::describe(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Recognizer& recognizer = *opened_->recognizer;
-  const ModelContract& contract = recognizer.model().contract;
-  const EngineInfo& engine = recognizer.model().encoder->info();
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("backend", engine.backend);
-  out.Set("backendVersion", engine.backend_version);
-  out.Set("melBins", contract.features.mel_bins);
-  out.Set("encoderWidth", contract.encoder.width);
-  out.Set("predictorLayers", contract.transducer.predictor_layers);
-  out.Set("predictorWidth", contract.transducer.predictor_width);
-  out.Set("vocabulary", contract.transducer.rules.vocabulary);
-  out.Set("durations", static_cast<double>(contract.transducer.rules.durations.size()));
-  out.Set("frameMs", recognizer.model().frame_ms());
-  out.Set("sampleRateHz", contract.features.sample_rate_hz);
-  out.Set("windowSamples", static_cast<double>(recognizer.plan().window_samples));
-  out.Set("arenaBytes", static_cast<double>(recognizer.arena_bytes()));
-  return out;
+  const Recognizer* recognizer = open_recognizer(env);
+  if (recognizer == nullptr) return env.Undefined();
+  const ModelContract& contract = recognizer->model().contract;
+  const EngineInfo& engine = recognizer->model().encoder->info();
+  Js js(env);
+  const napi_value out = js.object();
+  js.set(out, "backend", engine.backend);
+  js.set(out, "backendVersion", engine.backend_version);
+  js.set(out, "melBins", contract.features.mel_bins);
+  js.set(out, "encoderWidth", contract.encoder.width);
+  js.set(out, "predictorLayers", contract.transducer.predictor_layers);
+  js.set(out, "predictorWidth", contract.transducer.predictor_width);
+  js.set(out, "vocabulary", contract.transducer.rules.vocabulary);
+  js.set(out, "durations", static_cast<double>(contract.transducer.rules.durations.size()));
+  js.set(out, "frameMs", recognizer->model().frame_ms());
+  js.set(out, "sampleRateHz", contract.features.sample_rate_hz);
+  js.set(out, "windowSamples", static_cast<double>(recognizer->plan().window_samples));
+  js.set(out, "arenaBytes", static_cast<double>(recognizer->arena_bytes()));
+  return {env, out};
 }
 
 Napi::Value RecognizerObject::pieces(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Tokenizer& tokenizer = opened_->recognizer->model().tokenizer;
-  Napi::Array out = Napi::Array::New(env, static_cast<std::size_t>(tokenizer.vocabulary()));
+  const Recognizer* recognizer = open_recognizer(env);
+  if (recognizer == nullptr) return env.Undefined();
+  const Tokenizer& tokenizer = recognizer->model().tokenizer;
+  Js js(env);
+  const napi_value out = js.array(static_cast<std::size_t>(tokenizer.vocabulary()));
   for (std::int32_t id = 0; id < tokenizer.vocabulary(); ++id) {
-    out.Set(static_cast<std::uint32_t>(id), std::string(tokenizer.piece(id)));
+    js.set(out, static_cast<std::uint32_t>(id), js.string(tokenizer.piece(id)));
   }
-  return out;
+  return {env, out};
 }
 
 }  // namespace trt_asr::node

@@ -53,17 +53,27 @@ class RecognizerObject : public Napi::ObjectWrap<RecognizerObject> {
   Napi::Value write(const Napi::CallbackInfo& info);
   void end(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
-  /// close(): Promise, once
+  /// close(): Promise that resolves when the memory is free. To be called once.
   Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value describe(const Napi::CallbackInfo& info);
   Napi::Value pieces(const Napi::CallbackInfo& info);
 
-  /// Clean-up hook of the environment; `self` is a RecognizerObject.
-  static void join_lanes(void* self);
+  /// Clean-up hook of the environment; `self` is a RecognizerObject. No lane may post afterwards.
+  static void environment_ends(void* self);
+
+  /// The recognizer, or an ERR_CLOSED that has been raised and nullptr.
+  [[nodiscard]] Recognizer* open_recognizer(napi_env env);
+
+  /// Frees the recognizer on a thread of its own and resolves close()'s promise, once it is closed and
+  /// nothing is open.
+  void free_when_over(Napi::Env env);
 
   std::unique_ptr<OpenedRecognizer> opened_;
   std::unordered_map<Utterance*, std::unique_ptr<Utterance>> utterances_;
-  bool closing_ = false;
+  bool closing_ = false;           ///< close() was called.
+  bool closed_ = false;            ///< The lanes have ended.
+  bool environment_ends_ = false;  ///< The queue belongs to an environment that is taking itself down.
+  napi_deferred close_deferred_ = nullptr;
 };
 
 }  // namespace trt_asr::node

@@ -7,6 +7,8 @@ namespace trt_asr {
 
 namespace {
 
+constexpr std::int32_t audio_rate_hz = 16000;
+
 Result<std::shared_ptr<Engine>> load_graph(const std::string& path, std::int32_t threads) noexcept {
   return load_ort_engine(OrtEngineConfig{path, threads});
 }
@@ -15,6 +17,12 @@ Result<std::shared_ptr<Engine>> load_graph(const std::string& path, std::int32_t
 
 Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noexcept {
   ModelContract contract = config.contract;
+  // CONTRACT: audio comes at 16 kHz. SOURCE: lib/audio, which resamples to it; every Parakeet preprocessor.
+  // WHY: another rate would give wrong text without an error. TODO: take the rate from the contract when a
+  // model needs another.
+  TRT_ASR_REQUIRE(contract.features.sample_rate_hz == audio_rate_hz, contract_mismatch,
+                  "features.sample_rate_hz", show(audio_rate_hz), show(contract.features.sample_rate_hz),
+                  "Use a model for 16 kHz audio.");
   TRT_ASR_ASSIGN(Tokenizer tokenizer, Tokenizer::load(config.files.vocabulary));
 
   DecodeRules& rules = contract.transducer.rules;

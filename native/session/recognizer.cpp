@@ -100,7 +100,7 @@ Result<UtteranceId> Recognizer::start(void* owner) noexcept {
 Result<std::size_t> Recognizer::write(UtteranceId utterance, std::span<const float> samples) noexcept {
   const std::lock_guard lock(mutex_);
   Slot* slot = find(utterance);
-  if (slot == nullptr || slot->ended || slot->cancelled) return closed_error("write", "one that has ended");
+  if (slot == nullptr || slot->ended || slot->cancelled) return closed_error("write", "one that is over");
   const std::size_t taken = std::min(samples.size(), slot->samples.size() - slot->filled);
   for (std::size_t index = 0; index < taken; ++index) {
     TRT_ASR_REQUIRE(std::isfinite(samples[index]), bad_argument,
@@ -117,7 +117,7 @@ Result<std::size_t> Recognizer::write(UtteranceId utterance, std::span<const flo
 Status Recognizer::end(UtteranceId utterance) noexcept {
   const std::lock_guard lock(mutex_);
   Slot* slot = find(utterance);
-  if (slot == nullptr || slot->ended || slot->cancelled) return closed_error("end", "one that has ended");
+  if (slot == nullptr || slot->ended || slot->cancelled) return closed_error("end", "one that is over");
   slot->ended = true;
   schedule_when_ready(*slot);
   return {};
@@ -218,7 +218,12 @@ void Recognizer::close() noexcept {
   const Error error = Error{ErrorCode::closed, "recognizer", "an open recognizer",
                             "one that was closed meanwhile", "Wait for what is under way before closing."};
   for (Slot& slot : slots_) {
-    if (slot.open) finish(slot, slot.cancelled ? EventKind::cancelled : EventKind::failed, &error);
+    std::unique_lock lock(mutex_);
+    const bool open = slot.open;
+    const bool cancelled = slot.cancelled;
+    lock.unlock();
+    if (open && cancelled) finish(slot, EventKind::cancelled, nullptr);
+    if (open && !cancelled) finish(slot, EventKind::failed, &error);
   }
 }
 

@@ -22,8 +22,8 @@ struct Word {
   float confidence = 0;  ///< Smallest confidence of its tokens.
 };
 
-/// What became certain by the last calls: `text` continues the text given before (with its leading space where
-/// there is one).
+/// What became certain by the last calls: `text` continues the text given before (with its leading space
+/// where there is one).
 struct TranscriptPart {
   std::string text;
   std::vector<Word> words;

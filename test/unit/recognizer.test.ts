@@ -206,7 +206,7 @@ describe('one recognizer', () => {
   });
 
   test('an abort while waiting for a slot leaves the queue', async () => {
-    const gate = Promise.withResolvers?.() ?? defer();
+    const gate = defer();
     async function* held(): AsyncGenerator<Float32Array> {
       await gate.promise;
       yield long.samples;
@@ -240,6 +240,21 @@ describe('one recognizer', () => {
     expect(seen.get(1)).toBe('ERR_BAD_ARGUMENT');
     expect(seen.get(2)).toBe('');
     expect(seen.get(0)).toBe((await asr.transcribe(long.samples)).text);
+  });
+
+  test('transcribeMany does not wait for a slow source to tell of what is done, nor with an abort', async () => {
+    const gate = defer();
+    async function* sources(): AsyncGenerator<Float32Array> {
+      yield golden.clips[5]?.samples as Float32Array;
+      await gate.promise;
+    }
+    const abort = new AbortController();
+    const many = asr.transcribeMany(sources(), { signal: abort.signal });
+    expect((await many.next()).value).toMatchObject({ index: 0 });
+    const waiting = failure(many.next());
+    abort.abort('no more');
+    expect(await waiting).toBe('no more');
+    gate.resolve(undefined);
   });
 
   test('leaving transcribeMany early abandons the rest', async () => {

@@ -23,7 +23,9 @@ set_target_properties(trt_asr_addon PROPERTIES
 # The headers of others are SYSTEM: our warnings are not their business.
 target_include_directories(trt_asr_addon SYSTEM PRIVATE "${node_addon_api}" "${node_api_headers}/include")
 target_compile_definitions(trt_asr_addon PRIVATE
-  NAPI_VERSION=8 NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS NODE_ADDON_API_DISABLE_DEPRECATED)
+  NAPI_VERSION=8 NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS NODE_ADDON_API_DISABLE_DEPRECATED
+  # A thread that is being terminated can throw nothing; that must not end the process.
+  NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS)
 target_compile_options(trt_asr_addon PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror)
 target_link_libraries(trt_asr_addon PRIVATE trt_asr_core)
 
