@@ -56,19 +56,21 @@ function row(cells) {
 
 function print(results, seconds, runs) {
   console.log(
-    `${seconds.toFixed(0)} s of audio, medians of ${runs} runs; delay in ms above the idle loop's p50\n`,
+    `${seconds.toFixed(0)} s of audio, medians of ${runs} runs; all in ms, delays above the idle loop's p50\n`,
   );
-  console.log(row(['', 'p50', 'p99', 'max', 'idle p99', 'wall s']));
+  console.log(row(['', 'p50', 'p99', 'max', 'idle p99', 'wall', 'run', 'wait']));
   for (const result of results) {
     if (result.error !== undefined) {
       console.log(`${result.subject}: not measured: ${result.error}`);
       continue;
     }
-    const { p50Ms, p99Ms, maxMs, idleP99Ms, wallMs } = result;
-    const numbers = [p50Ms, p99Ms, maxMs, idleP99Ms, wallMs / 1000].map((value) => value.toFixed(2));
+    const { p50Ms, p99Ms, maxMs, idleP99Ms, wallMs, loopThreadRunMs, loopThreadWaitMs } = result;
+    const numbers = [p50Ms, p99Ms, maxMs, idleP99Ms, wallMs, loopThreadRunMs, loopThreadWaitMs].map((value) =>
+      value.toFixed(2),
+    );
     console.log(row([result.subject, ...numbers]));
   }
-  console.log('');
+  console.log("(run, wait: the loop's thread on a core, and ready but waiting for one)\n");
 }
 
 /**

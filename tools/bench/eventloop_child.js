@@ -1,6 +1,7 @@
 'use strict';
 // One subject, one transcription, one process: sends the delays of its event loop to the parent.
 
+const fs = require('node:fs');
 const path = require('node:path');
 const { monitorEventLoopDelay, PerformanceObserver } = require('node:perf_hooks');
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -26,6 +27,17 @@ async function observe(work) {
     maxMs: histogram.max / 1e6,
     ticks: histogram.count,
   };
+}
+
+/** What the scheduler of Linux says of this thread: time on a core and time ready but waiting for one. */
+function threadTimes() {
+  try {
+    const text = fs.readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8');
+    const [runNs = Number.NaN, waitNs = Number.NaN] = text.split(' ').map(Number);
+    return { runMs: runNs / 1e6, waitMs: waitNs / 1e6 };
+  } catch {
+    return { runMs: Number.NaN, waitMs: Number.NaN };
+  }
 }
 
 async function openOurs({ model, audio, threads }) {
@@ -88,11 +100,13 @@ async function measure(task) {
   });
   garbage.observe({ entryTypes: ['gc'] });
   let text = '';
+  const before = threadTimes();
   const startedMs = performance.now();
   const busy = await observe(async () => {
     text = await subject.transcribe();
   });
   const wallMs = performance.now() - startedMs;
+  const after = threadTimes();
   await sleep(20);
   garbage.disconnect();
   await subject.close();
@@ -109,6 +123,8 @@ async function measure(task) {
     garbagePauses: pauses.length,
     garbagePauseMsMax: Math.max(0, ...pauses.map(({ ms }) => ms)),
     wallMs,
+    loopThreadRunMs: after.runMs - before.runMs,
+    loopThreadWaitMs: after.waitMs - before.waitMs,
     characters: text.length,
   };
 }
