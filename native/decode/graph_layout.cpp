@@ -19,7 +19,8 @@ constexpr const char* remedy_export =
 // SOURCE: the names that tools/export writes, those of NeMo's RNNTDecoderJoint export, and those of the
 // sherpa-onnx export scripts, where the states carry names that tracing made up.
 const std::vector<GraphLayout>& layouts_of(GraphKind kind) noexcept {
-  static const std::vector<GraphLayout> predictors = {
+  // Never destroyed: a thread may still be loading a model while the process ends.
+  static const auto& predictors = *new std::vector<GraphLayout>{
       {"predictor",
        {{Role::token, "token", 0, DType::i32, "B1"},
         {Role::h, "state_h", 1, DType::f32, "LBH"},
@@ -36,7 +37,7 @@ const std::vector<GraphLayout>& layouts_of(GraphKind kind) noexcept {
         {Role::next_h, nullptr, 2, DType::f32, "LBH"},
         {Role::next_c, nullptr, 3, DType::f32, "LBH"}}},
   };
-  static const std::vector<GraphLayout> joints = {
+  static const auto& joints = *new std::vector<GraphLayout>{
       {"joint",
        {{Role::encoded, "encoded", 0, DType::f32, "B1D"},
         {Role::predicted, "predicted", 1, DType::f32, "B1H"}},
@@ -46,7 +47,7 @@ const std::vector<GraphLayout>& layouts_of(GraphKind kind) noexcept {
         {Role::predicted, "decoder_outputs", 1, DType::f32, "BH1"}},
        {{Role::logits, "outputs", 0, DType::f32, "B11C"}}},
   };
-  static const std::vector<GraphLayout> fused = {
+  static const auto& fused = *new std::vector<GraphLayout>{
       {"decoder_joint",
        {{Role::encoded, "encoder_outputs", 0, DType::f32, "BD1"},
         {Role::token, "targets", 1, DType::i32, "B1"},
