@@ -23,7 +23,6 @@ import tdt_loss
 
 CTC_WEIGHT = 0.3
 CTC_WEIGHT_EARLY = 1.0
-EARLY_SHARE = 0.5
 EARLY_TRANSDUCER_SECONDS_MAX = 12.0
 EASY_BATCHES = 500
 EASY_SECONDS = 3.0
@@ -42,7 +41,7 @@ def batches(clips, augmenter, tokenizer, seed, rank, ranks, made):
     """
     rng, own = np.random.default_rng(seed), np.random.default_rng(seed + 1000 + rank)
     samples = np.array([row['samples'] for row in clips.index])
-    chance = np.array([augmenter.shares[row['kind']] for row in clips.index])
+    chance = np.array([augmenter.share(row) for row in clips.index])
     while True:
         order = np.argsort(samples * rng.uniform(0.85, 1.15, len(samples)))
         order = order[rng.random(len(order)) < chance[order]]
@@ -95,17 +94,22 @@ def padded(audios, tokens):
 class Batches(torch.utils.data.IterableDataset):
     """Runs `batches` in a worker process, so that audio is prepared while a step runs."""
 
-    def __init__(self, corpus, tokenizer, seed, rank, ranks, made, shares):
+    def __init__(self, corpus, tokenizer, seed, rank, ranks, made, shares, accents):
         self.corpus, self.tokenizer, self.seed, self.rank, self.ranks = corpus, tokenizer, seed, rank, ranks
-        self.made, self.shares = made, shares
+        self.made, self.shares, self.accents = made, shares, accents
+
+    def share(self, row):
+        """The chance that an epoch takes a clip."""
+        heard = not self.accents or row['voice']['accent'] in self.accents
+        return self.shares[row['kind']] if heard else 0.0
 
     def __iter__(self):
         torch.set_num_threads(1)
         clips = speech.Clips(self.corpus / 'train')
         augmenter = speech.Augmenter(clips, self.seed + 50 + self.rank)
-        augmenter.shares, augmenter.pool, augmenter.items_by_variant = self.shares, [], {}
+        augmenter.share, augmenter.pool, augmenter.items_by_variant = self.share, [], {}
         for item, row in enumerate(clips.index):
-            if augmenter.rng.random() < self.shares[row['kind']]:
+            if augmenter.rng.random() < augmenter.share(row):
                 augmenter.pool.append(item)
                 augmenter.items_by_variant.setdefault(row['voice']['variant'], []).append(item)
         for audios, tokens in batches(clips, augmenter, self.tokenizer, self.seed, self.rank, self.ranks, self.made):
@@ -175,6 +179,8 @@ def main():
     parser.add_argument('--check-seconds', type=float, default=300)
     parser.add_argument('--common-share', type=float, default=1.0, help='share of the runs of everyday words that an epoch takes')
     parser.add_argument('--dictionary-share', type=float, default=1.0, help='share of the runs of dictionary words that an epoch takes')
+    parser.add_argument('--accents', nargs='*', help='espeak-ng accents to take clips of; default all')
+    parser.add_argument('--early-share', type=float, default=0.5, help='part of the run in which the CTC head leads')
     parser.add_argument('--resume', type=pathlib.Path, help='checkpoint to go on from, with the tokenizer of --out')
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -220,7 +226,7 @@ class Trainer:
         """Of one optimiser step: transducer loss, CTC loss, 1 if the first was computed."""
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(elapsed, self.step, self.arguments)
-        early = elapsed < EARLY_SHARE
+        early = elapsed < self.arguments.early_share
         long = batch[0].shape[1] > EARLY_TRANSDUCER_SECONDS_MAX * speech.SAMPLE_RATE_HZ
         transducer, ctc = losses(self.model, self.ctc_head, batch, not early or (self.step % 2 == 0 and not long))
         for value in self.parameters:
@@ -253,7 +259,8 @@ class Trainer:
         arguments, ranks = self.arguments, torch.distributed.get_world_size()
         valid = speech.Clips(arguments.corpus / 'valid')
         data = Batches(arguments.corpus, self.model.tokenizer, arguments.seed + self.step, self.rank, ranks, self.step,
-                       {'grammar': 1.0, 'common': arguments.common_share, 'dictionary': arguments.dictionary_share})
+                       {'grammar': 1.0, 'common': arguments.common_share, 'dictionary': arguments.dictionary_share},
+                       arguments.accents)
         loader = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4))
         totals, first = np.zeros(3), self.step
         self.model.train()
