@@ -153,6 +153,8 @@ def write_steps(out: SetWriter, model, ort: OrtModel, golden: Run) -> None:
 def write_set(out: SetWriter, model, ort: OrtModel, runs: list[Run], folder_of_model: str, batches: dict) -> None:
     """All records of one model; `batches` maps a batch's name to its clips' names."""
     out.record("model", folder_of_model)
+    for file, facts in sorted(ort.contract["files"].items()):
+        out.record("model_file", file, facts["sha256"])
     for golden in runs:
         clip = golden.clip
         out.record("clip", clip.name, clip.wav, clip.offset, clip.samples)
