@@ -6,7 +6,8 @@ import { Consumer, root, run } from './consumer';
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
 const prebuilds = `prebuilds/${process.platform}-${process.arch}`;
 const welcome = path.join(root, 'examples', 'welcome.wav');
-const welcomeText = /welcome to speech recognition/i;
+// The file's own words, to the letter.
+const welcomeText = readFileSync(path.join(root, 'examples', 'welcome.txt'), 'utf8').trim();
 
 const consumer = new Consumer();
 beforeAll(() => consumer.install());
@@ -113,13 +114,13 @@ describe('a folder with the tarball installed, an empty HOME and no compiler', (
   it('transcribes from an ES module', async () => {
     const source = `import { Recognizer } from 'trt-asr';\n${transcribe}${report}`;
     const outcome = await consumer.script('module.mjs', source, [welcome]);
-    expect(outcome).toEqual({ status: 0, stdout: expect.stringMatching(welcomeText), stderr: '' });
+    expect(outcome).toEqual({ status: 0, stdout: expect.stringContaining(welcomeText), stderr: '' });
   });
 
   it('transcribes from CommonJS', async () => {
     const source = `const { Recognizer } = require('trt-asr');\n${transcribe}${report}`;
     const outcome = await consumer.script('common.cjs', source, [welcome]);
-    expect(outcome).toEqual({ status: 0, stdout: expect.stringMatching(welcomeText), stderr: '' });
+    expect(outcome).toEqual({ status: 0, stdout: expect.stringContaining(welcomeText), stderr: '' });
   });
 
   it('has one copy of every class, however it is loaded', async () => {
@@ -154,7 +155,7 @@ describe('a folder with the tarball installed, an empty HOME and no compiler', (
         transcribe(workerData).then((text) => parentPort.postMessage(text));
       }`;
     const outcome = await consumer.script('worker.cjs', source, [welcome]);
-    expect(outcome).toEqual({ status: 0, stdout: expect.stringMatching(welcomeText), stderr: '' });
+    expect(outcome).toEqual({ status: 0, stdout: expect.stringContaining(welcomeText), stderr: '' });
     expect(outcome.stdout).not.toContain('|');
   });
 
@@ -165,7 +166,7 @@ describe('a folder with the tarball installed, an empty HOME and no compiler', (
 
   it('transcribes by npx trt-asr transcribe', async () => {
     const outcome = await consumer.run('npx', ['trt-asr', 'transcribe', welcome, '--model', 'demo-en']);
-    expect(outcome).toEqual({ status: 0, stdout: expect.stringMatching(welcomeText), stderr: '' });
+    expect(outcome).toEqual({ status: 0, stdout: expect.stringContaining(welcomeText), stderr: '' });
   });
 
   it('leaves nothing in HOME', () => {
@@ -194,6 +195,6 @@ describe('beside onnxruntime-node in one process', () => {
     expect(outcome.stderr).toBe('');
     expect(outcome.status).toBe(0);
     expect(outcome.stdout).toMatch(/^3 /);
-    expect(outcome.stdout).toMatch(welcomeText);
+    expect(outcome.stdout).toContain(welcomeText);
   });
 });
