@@ -75,7 +75,11 @@ function nativeTests(buildDir, sanitize) {
   const jobs = String(os.availableParallelism());
   // Without a limit the loader of a first run could wait for ever on a hung test.
   const ctest = ['--test-dir', buildDir, '--output-on-failure', '--timeout', '300', '-j', jobs];
-  const halt = { UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1', ASAN_OPTIONS: 'detect_leaks=1' };
+  const halt = {
+    UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+    ASAN_OPTIONS: 'detect_leaks=1',
+    LSAN_OPTIONS: `suppressions=${path.join(root, 'test', 'native', 'lsan.supp')}:print_suppressions=0`,
+  };
   const logFile = path.join(buildDir, 'Testing', 'Temporary', 'LastTest.log');
   fs.rmSync(logFile, { force: true });
   const passed = run('ctest', ctest, sanitize ? halt : {});

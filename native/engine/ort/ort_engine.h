@@ -20,8 +20,9 @@ struct OrtEngineConfig {
 
 /// Loads a model file, or shares the engine that has it loaded already: one environment and one set of
 /// weights per process, counted over threads and recognizers, keyed by the file's device, inode, size, mtime
-/// and by the thread count. Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT with the library's message,
-/// ERR_BACKEND_UNAVAILABLE.
+/// and by the thread count. Weights in a file beside the graph do not count towards the key: replace both, or
+/// neither, while the engine is in use. Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT with the library's
+/// message, ERR_BACKEND_UNAVAILABLE.
 [[nodiscard]] Result<std::shared_ptr<Engine>> load_ort_engine(const OrtEngineConfig& config) noexcept;
 
 }  // namespace trt_asr
