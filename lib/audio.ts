@@ -161,7 +161,18 @@ async function* memoryBytes(source: Uint8Array | ArrayBuffer): AsyncGenerator<Ui
   }
 }
 
-async function* readableBytes(source: Readable): AsyncGenerator<Uint8Array> {
+/** The stream's blocks. Returning early destroys the stream at once, also while it stalls: a socket must not stay open. */
+function readableBytes(source: Readable): AsyncGenerator<Uint8Array> {
+  const blocks = readBlocks(source);
+  const leave = blocks.return.bind(blocks);
+  blocks.return = (value) => {
+    source.destroy();
+    return leave(value);
+  };
+  return blocks;
+}
+
+async function* readBlocks(source: Readable): AsyncGenerator<Uint8Array> {
   for await (const block of source) {
     if (!(block instanceof Uint8Array))
       throw badArgument('source', 'a Readable of bytes', block, 'Remove its encoding.');

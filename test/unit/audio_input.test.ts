@@ -1,5 +1,14 @@
 import { once } from 'node:events';
-import { closeSync, copyFileSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -17,6 +26,16 @@ async function* cut(samples: Float32Array, lengths: number[]): AsyncGenerator<Fl
     at += length;
   }
 }
+
+describe('a stream of bytes that stalls', () => {
+  it('is destroyed by close, so that its socket does not stay open', async () => {
+    const stream = new PassThrough();
+    stream.write(readFileSync(fixture('reference.wav')).subarray(0, 20000));
+    const input = await openAudio(stream);
+    await input.close();
+    expect(stream.destroyed).toBe(true);
+  });
+});
 
 describe('samples', () => {
   it.each([
