@@ -13,9 +13,6 @@ namespace {
 // TODO: none.
 constexpr std::int64_t extent_max = std::int64_t{1} << 20;
 
-constexpr const char* remedy_export =
-    "Export the model again, or choose a folder in one of the supported layouts.";
-
 // SOURCE: the names that tools/export writes, those of NeMo's RNNTDecoderJoint export, and those of the
 // sherpa-onnx export scripts, where the states carry names that tracing made up.
 const std::vector<GraphLayout>& layouts_of(GraphKind kind) noexcept {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/finite.h"
+
 namespace trt_asr {
 
 namespace {
@@ -20,12 +22,6 @@ constexpr std::int32_t symbols_per_frame_limit = 1024;
 constexpr std::int32_t vocabulary_limit = 1 << 20;
 
 constexpr const char* remedy_contract = "Correct the decode section of the model's contract.";
-
-bool all_finite(std::span<const float> values) noexcept {
-  bool finite = true;
-  for (const float value : values) finite &= std::isfinite(value);
-  return finite;
-}
 
 /// Index of the first maximum. Precondition: values are finite and not empty.
 std::size_t first_maximum(std::span<const float> values) noexcept {

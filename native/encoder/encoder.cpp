@@ -1,9 +1,9 @@
 #include "encoder/encoder.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/contract.h"
+#include "base/finite.h"
 
 namespace trt_asr {
 
@@ -15,7 +15,6 @@ namespace {
 constexpr std::int32_t frames_max_default = 5000;
 
 constexpr std::size_t tensors_count = 2;
-constexpr const char* remedy_export = "Export the model again, or choose a folder in a supported layout.";
 
 std::string tensor_field(const EngineInfo& info, const TensorSpec& spec) {
   return "'" + spec.name + "' of " + info.path;
@@ -41,16 +40,6 @@ Result<std::int32_t> agreed_extent(const EngineInfo& info, const TensorSpec& spe
   TRT_ASR_REQUIRE(agreed, contract_mismatch, tensor_field(info, spec),
                   show(declared) + " at axis " + show(axis), spec.shape.text(), remedy_export);
   return declared > 0 ? declared : static_cast<std::int32_t>(graph);
-}
-
-/// True when no value is infinite or NaN: their exponent bits are all set.
-bool all_finite(const float* values, std::size_t count) noexcept {
-  constexpr std::uint32_t exponent = 0x7f800000U;
-  bool bad = false;
-  for (std::size_t i = 0; i < count; ++i) {
-    bad |= (std::bit_cast<std::uint32_t>(values[i]) & exponent) == exponent;
-  }
-  return !bad;
 }
 
 }  // namespace
@@ -204,7 +193,7 @@ Status Encoder::check_row(std::size_t row, std::int32_t length) noexcept {
   const auto row_frames = static_cast<std::size_t>(encoded_BTD_.shape[1]);
   const auto width = static_cast<std::size_t>(config_.width);
   const bool finite =
-      all_finite(encoded_.data() + row * row_frames * width, static_cast<std::size_t>(frames) * width);
+      all_finite(encoded_.subspan(row * row_frames * width, static_cast<std::size_t>(frames) * width));
   TRT_ASR_REQUIRE(finite, contract_mismatch, tensor_field(info, info.outputs[layout_.encoded]),
                   "finite values", "NaN or infinity", "The weights are damaged; fetch the model again.");
   return {};

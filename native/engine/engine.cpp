@@ -43,7 +43,7 @@ Result<std::size_t> find_tensor(const EngineInfo& info, const std::vector<Tensor
   std::string received = "only";
   for (const TensorSpec& tensor : tensors) received += " '" + tensor.name + "'";
   return Error{ErrorCode::contract_mismatch, info.path + " (" + role + ")", expected, received,
-               "Export the model again, or choose a folder in one of the supported layouts."};
+               remedy_export};
 }
 
 }  // namespace trt_asr

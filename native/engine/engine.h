@@ -79,6 +79,10 @@ class LaneHandle {
   LaneId lane_ = 0;
 };
 
+/// What to do about a graph that does not fit.
+inline constexpr const char* remedy_export =
+    "Export the model again, or choose a folder in one of the supported layouts.";
+
 /// Index of the first declared tensor that has one of the names, in the order of the names.
 /// Errors: ERR_CONTRACT_MISMATCH naming the file, the names looked for and the names that are there.
 [[nodiscard]] Result<std::size_t> find_tensor(const EngineInfo& info, const std::vector<TensorSpec>& tensors,

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/finite.h"
+
 namespace trt_asr {
 
 namespace {
@@ -73,12 +75,6 @@ void fill_hann(std::span<double> window) noexcept {
   for (std::size_t n = 0; n < window.size(); ++n) {
     window[n] = static_cast<float>(0.5 - 0.5 * std::cos(step * static_cast<double>(n)));
   }
-}
-
-bool finite(float sample) noexcept {
-  // CONTRACT: IEEE binary32, all exponent bits set. WHY: integers vectorise and no compiler flag folds them.
-  constexpr std::uint32_t exponent = 0x7f800000U;
-  return (std::bit_cast<std::uint32_t>(sample) & exponent) != exponent;
 }
 
 }  // namespace
@@ -155,13 +151,11 @@ Status LogMel::check_finite(const SignalPart& part, std::size_t frame_begin,
   const std::size_t end = last ? held_end : std::min(held_end, samples_end(frame_end - 1));
   if (begin >= end) return {};
   const auto heard = part.samples.subspan(begin - part.origin, end - begin);
-  bool all_finite = true;
-  for (const float sample : heard) all_finite &= finite(sample);
-  if (all_finite) [[likely]]
+  if (all_finite(heard)) [[likely]]
     return {};
-  const auto bad = std::find_if_not(heard.begin(), heard.end(), finite);
+  const auto bad = std::find_if_not(heard.begin(), heard.end(), is_finite);
   const std::size_t index = begin + static_cast<std::size_t>(bad - heard.begin());
-  TRT_ASR_REQUIRE(finite(*bad), bad_argument, "samples[" + show(index) + "]", "a finite number", *bad,
+  TRT_ASR_REQUIRE(is_finite(*bad), bad_argument, "samples[" + show(index) + "]", "a finite number", *bad,
                   "Check how the audio was decoded.");
   return {};
 }

@@ -1,13 +1,13 @@
 #include "session/recognizer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <functional>
 #include <system_error>
 #include <utility>
 
 #include "base/contract.h"
+#include "base/finite.h"
 #include "base/heap_owner.h"
 
 namespace trt_asr {
@@ -103,7 +103,7 @@ Result<std::size_t> Recognizer::write(UtteranceId utterance, std::span<const flo
   if (slot == nullptr || slot->ended || slot->cancelled) return closed_error("write", "one that is over");
   const std::size_t taken = std::min(samples.size(), slot->samples.size() - slot->filled);
   for (std::size_t index = 0; index < taken; ++index) {
-    TRT_ASR_REQUIRE(std::isfinite(samples[index]), bad_argument,
+    TRT_ASR_REQUIRE(is_finite(samples[index]), bad_argument,
                     "samples[" + show(slot->origin_samples + slot->filled + index) + "]", "a finite number",
                     samples[index], "Check the decoder or the capture that made them.");
   }

@@ -7,8 +7,6 @@ namespace trt_asr::ort {
 
 namespace {
 
-constexpr const char* remedy_export = "Export the model again, or choose a folder in a supported layout.";
-
 ElementType element_type_of(DType dtype) noexcept {
   switch (dtype) {
     case DType::f32:
