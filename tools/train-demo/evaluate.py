@@ -1,6 +1,7 @@
 """Measures the exported folder: a plain ONNX Runtime greedy TDT loop against the truth and against NeMo's own decode."""
 
 import argparse
+import dataclasses
 import json
 import logging
 import pathlib
@@ -15,6 +16,8 @@ import measure
 import speech
 
 NATURAL = pathlib.Path(__file__).parent / 'natural.txt'
+OTHER_ACCENTS = ('en-gb-scotland', 'en-gb-x-rp', 'en-gb-x-gbclan', 'en-gb-x-gbcwmd', 'en-029')
+OTHER_ACCENT_CLIPS = 150
 JOINED_CLIPS = 24
 SILENCES = 60
 TOLERANCE = 1e-4
@@ -115,6 +118,16 @@ def natural_clips(seed):
     return [(speech.speak(line, speech.random_voice(rng, speech.SEEN_VARIANTS)).astype(np.float32) / speech.INT16_FULL_SCALE, line) for line in lines]
 
 
+def other_accent_clips(clips, seed):
+    """[(audio, text)] of unseen sentences in accents that the training never had and seen voice variants."""
+    rng = random.Random(seed)
+    pairs = []
+    for item in range(OTHER_ACCENT_CLIPS):
+        voice = dataclasses.replace(speech.random_voice(rng, speech.SEEN_VARIANTS), accent=rng.choice(OTHER_ACCENTS))
+        pairs.append((speech.speak(clips.text(item), voice).astype(np.float32) / speech.INT16_FULL_SCALE, clips.text(item)))
+    return pairs
+
+
 def joined_clips(clips, seed, count):
     """[(audio, text)] of 25 to 30 s, each of several unseen sentences in random voices of the split, without noise."""
     augmenter = speech.Augmenter(clips, seed)
@@ -176,6 +189,7 @@ def evaluate(bench, corpus, seed=77):
         for kind in ('common', 'dictionary'):
             chosen = [item for item in range(len(mixed)) if mixed.index[item]['kind'] == kind]
             shown[f'{kind}_{voices}'] = add(f'{kind}_{voices}', [(mixed.audio(item), mixed.text(item)) for item in chosen])
+    shown['other_accents'] = add('other_accents', other_accent_clips(speech.Clips(corpus / 'sentences_seen'), seed))
     shown['natural'] = add('natural', natural_clips(seed))
     silent = speech.Augmenter(speech.Clips(corpus / 'valid'), seed + 1)
     texts = bench.transcripts([silent.empty() for _ in range(SILENCES)])

@@ -134,9 +134,9 @@ def losses(model, ctc_head, batch, with_transducer):
     return transducer / tokens_mean, ctc
 
 
-def learning_rate(elapsed, step, arguments):
-    """Linear warm-up over steps, then a cosine over wall time, so that the run ends cold whenever the clock says so."""
-    warm = min(1.0, (step + 1) / 300)
+def learning_rate(elapsed, steps, arguments):
+    """Linear warm-up over the run's steps, then a cosine over wall time, so that the run ends cold whenever the clock says so."""
+    warm = min(1.0, (steps + 1) / 300)
     return arguments.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, elapsed))))
 
 
@@ -210,6 +210,7 @@ class Trainer:
         self.step, self.heard = 0, 0.0
         if arguments.resume:
             self.restore(torch.load(arguments.resume, map_location='cpu', weights_only=True))
+        self.first = self.step
         for value in self.parameters:
             torch.distributed.broadcast(value.data, 0)
         self.begin = self.checked = time.time()
@@ -218,14 +219,15 @@ class Trainer:
     def restore(self, saved):
         self.model.load_state_dict(saved['model'])
         self.ctc_head.load_state_dict(saved['ctc'])
-        self.optimizer.load_state_dict(saved['optimizer'])
+        if 'optimizer' in saved:
+            self.optimizer.load_state_dict(saved['optimizer'])
         self.average = saved['average']
         self.step, self.heard = saved['state']['step'], saved['state']['hours_heard'] * 3600
 
     def one_step(self, batch, elapsed):
         """Of one optimiser step: transducer loss, CTC loss, 1 if the first was computed."""
         for group in self.optimizer.param_groups:
-            group['lr'] = learning_rate(elapsed, self.step, self.arguments)
+            group['lr'] = learning_rate(elapsed, self.step - self.first, self.arguments)
         early = elapsed < self.arguments.early_share
         long = batch[0].shape[1] > EARLY_TRANSDUCER_SECONDS_MAX * speech.SAMPLE_RATE_HZ
         transducer, ctc = losses(self.model, self.ctc_head, batch, not early or (self.step % 2 == 0 and not long))
@@ -262,7 +264,7 @@ class Trainer:
                        {'grammar': 1.0, 'common': arguments.common_share, 'dictionary': arguments.dictionary_share},
                        arguments.accents)
         loader = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4))
-        totals, first = np.zeros(3), self.step
+        totals = np.zeros(3)
         self.model.train()
         while not self.told(time.time() >= self.end):
             batch = next(loader)
@@ -271,7 +273,7 @@ class Trainer:
             if self.step % 50 == 0 and self.rank == 0:
                 spent = time.time() - self.begin
                 print(f'{spent:6.0f} s step {self.step} tdt {totals[0] / max(1.0, totals[2]):.3f} ctc {totals[1] / 50:.3f} '
-                      f'{spent / (self.step - first):.3f} s/step {self.heard / 3600:.1f} h', flush=True)
+                      f'{spent / (self.step - self.first):.3f} s/step {self.heard / 3600:.1f} h', flush=True)
                 totals[:] = 0
             if self.rank == 0 and time.time() - self.checked > arguments.check_seconds:
                 self.checked = time.time()
