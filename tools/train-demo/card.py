@@ -45,7 +45,7 @@ punctuation count as errors. *Exact*: share of clips right to the letter.
 - A padded batch of ragged lengths differs from single runs by at most {ragged:.1e} in the encoder's output.
 - The files in `examples/`: {examples}.
 
-The sentences of all tests are disjoint from the training sentences. The sentences of the first seven rows come from the grammar that made
+The sentences of all tests are disjoint from the training sentences of all stages. The sentences of the first seven rows come from the grammar that made
 most of the training text, so nearly all their words were heard in training; the natural sentences show what other wording does, the random
 words what is left without any context. Both noisy rows mix white, pink and brown noise and the babble of other clips.
 

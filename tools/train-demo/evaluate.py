@@ -166,7 +166,15 @@ def example_transcripts(bench, folder):
     return results
 
 
-def evaluate(bench, corpus, seed=77):
+def unheard(path, heard):
+    """A split without the clips whose sentence is in the set `heard`, in lower case."""
+    clips = speech.Clips(path)
+    clips.index = [row for row in clips.index if row['text'].lower() not in heard]
+    return clips
+
+
+def evaluate(bench, corpus, heard, seed=77):
+    """Rates by test. `heard`: sentences of earlier training stages, which no test may hold."""
     report = {}
 
     def add(name, pairs):
@@ -179,17 +187,17 @@ def evaluate(bench, corpus, seed=77):
 
     shown = {}
     for voices in ('seen', 'unseen'):
-        clips = speech.Clips(corpus / f'sentences_{voices}')
+        clips = unheard(corpus / f'sentences_{voices}', heard)
         augmenter = speech.Augmenter(clips, seed)
         pairs = [(clips.audio(item), clips.text(item)) for item in range(len(clips))]
         shown[voices] = add(f'sentences_{voices}', pairs)
         shown[voices + '_noisy'] = add(f'sentences_{voices}_noisy_10_db', [(augmenter.with_noise(audio, 10.0), text) for audio, text in pairs])
         shown[voices + '_joined'] = add(f'sentences_{voices}_joined_30_s', joined_clips(clips, seed, JOINED_CLIPS))
-        mixed = speech.Clips(corpus / f'test_{voices}')
+        mixed = unheard(corpus / f'test_{voices}', heard)
         for kind in ('common', 'dictionary'):
             chosen = [item for item in range(len(mixed)) if mixed.index[item]['kind'] == kind]
             shown[f'{kind}_{voices}'] = add(f'{kind}_{voices}', [(mixed.audio(item), mixed.text(item)) for item in chosen])
-    shown['other_accents'] = add('other_accents', other_accent_clips(speech.Clips(corpus / 'sentences_seen'), seed))
+    shown['other_accents'] = add('other_accents', other_accent_clips(unheard(corpus / 'sentences_seen', heard), seed))
     shown['natural'] = add('natural', natural_clips(seed))
     silent = speech.Augmenter(speech.Clips(corpus / 'valid'), seed + 1)
     texts = bench.transcripts([silent.empty() for _ in range(SILENCES)])
@@ -203,6 +211,7 @@ def main():
     parser.add_argument('--run', type=pathlib.Path, required=True)
     parser.add_argument('--model', type=pathlib.Path, required=True)
     parser.add_argument('--corpus', type=pathlib.Path, required=True)
+    parser.add_argument('--heard', type=pathlib.Path, help='train.json of an earlier corpus that the weights heard too')
     parser.add_argument('--examples', type=pathlib.Path, required=True)
     parser.add_argument('--out', type=pathlib.Path, required=True)
     arguments = parser.parse_args()
@@ -214,7 +223,8 @@ def main():
     clips = speech.Clips(arguments.corpus / 'sentences_seen')
     ragged = bench.ragged_difference([clips.audio(item) for item in range(12)])
     assert ragged <= TOLERANCE, f'a padded batch differs from singles by {ragged}'
-    report, shown = evaluate(bench, arguments.corpus)
+    heard = {row['text'].lower() for row in json.loads(arguments.heard.read_text())} if arguments.heard else set()
+    report, shown = evaluate(bench, arguments.corpus, heard)
     report['examples'] = example_transcripts(bench, arguments.examples)
     report['parameters'] = sum(value.numel() for value in model.parameters())
     report |= {'ragged_batch_difference': ragged, 'compared_with_nemo': bench.compared, 'tokens_unlike_nemo': bench.unlike, 'training': state}
