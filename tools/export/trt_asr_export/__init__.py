@@ -1,5 +1,18 @@
-"""Exports NeMo FastConformer-TDT models to the folders that trt-asr loads."""
+"""Turns NeMo FastConformer checkpoints into the model folders that trt-asr loads, without NeMo.
 
-from .from_nemo import export_nemo_layout, export_ours, export_sherpa_layout
+from trt_asr_export import ExportOptions, export_model
+contract = export_model("model.nemo", "out", ExportOptions(precision="int8"))
+"""
 
-__all__ = ["export_nemo_layout", "export_ours", "export_sherpa_layout"]
+from .errors import ExportError
+from .options import ExportOptions
+
+__version__ = "0.2.0"
+__all__ = ["ExportError", "ExportOptions", "export_model"]
+
+
+def export_model(nemo_path, out_dir, options: ExportOptions = ExportOptions()) -> dict:
+    """See trt_asr_export.export.export_model; imported late, because torch takes seconds."""
+    from .export import export_model as implementation
+
+    return implementation(nemo_path, out_dir, options)

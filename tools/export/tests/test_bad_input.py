@@ -1,0 +1,277 @@
+"""Bad input ends in one line on stderr, exit code 2, and nothing on disk."""
+
+import io
+import os
+import pickle
+import tarfile
+
+import pytest
+import torch
+import yaml
+
+from trt_asr_export.archive import CONFIG, WEIGHTS
+from trt_asr_export.cli import main
+
+
+def members_of(path) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar}
+
+
+def write_tar(path, members: dict[str, bytes], mode: str = "w:") -> None:
+    with tarfile.open(path, mode) as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def refused(capsys, tmp_path, nemo, *options) -> str:
+    """Runs the exporter; returns the line on stderr after checking that it is one, and that nothing is left."""
+    before = sorted(tmp_path.iterdir())
+    assert main([str(nemo), str(tmp_path / "made" / "out"), *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and captured.out == ""
+    assert captured.err.startswith("trt-asr-export: expected ") and ", received " in captured.err
+    assert sorted(tmp_path.iterdir()) == before
+    return captured.err
+
+
+@pytest.fixture
+def parts(archives):
+    """The members of a good archive, its configuration and its tensors."""
+    members = members_of(archives("tdt"))
+    config = yaml.safe_load(members[f"./{CONFIG}"])
+    state = torch.load(io.BytesIO(members[f"./{WEIGHTS}"]), weights_only=True)
+    return members, config, state
+
+
+def with_state(members, state) -> dict[str, bytes]:
+    sink = io.BytesIO()
+    torch.save(state, sink)
+    return members | {f"./{WEIGHTS}": sink.getvalue()}
+
+
+def with_config(members, config) -> dict[str, bytes]:
+    return members | {f"./{CONFIG}": yaml.safe_dump(config).encode()}
+
+
+def test_compressed_and_prefixed_archives_are_read(archives, tmp_path, capsys):
+    write_tar(tmp_path / "good.nemo", members_of(archives("tdt")), "w:gz")
+    assert main([str(tmp_path / "good.nemo"), str(tmp_path / "out")]) == 0
+    assert "tdt" in capsys.readouterr().out
+
+
+def test_older_torch_files_and_half_weights_are_read(archives, parts, tmp_path):
+    members, _, state = parts
+    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    sink = io.BytesIO()
+    torch.save(halved, sink, _use_new_zipfile_serialization=False)
+    write_tar(tmp_path / "old.nemo", members | {f"./{WEIGHTS}": sink.getvalue()})
+    assert main([str(tmp_path / "old.nemo"), str(tmp_path / "out")]) == 0
+
+
+def test_a_joint_with_dropout_has_another_index(archives, parts, tmp_path):
+    """NeMo numbers the layers of its joint: activation, dropout if any, output."""
+    members, _, state = parts
+    for part in ("weight", "bias"):
+        state[f"joint.joint_net.2.{part}"] = state.pop(f"joint.joint_net.1.{part}")
+    write_tar(tmp_path / "good.nemo", with_state(members, state))
+    assert main([str(tmp_path / "good.nemo"), str(tmp_path / "out")]) == 0
+    assert main([str(archives("tdt")), str(tmp_path / "plain")]) == 0
+    assert (tmp_path / "out" / "joint.onnx").read_bytes() == (tmp_path / "plain" / "joint.onnx").read_bytes()
+
+
+def test_no_file(capsys, tmp_path):
+    assert "which is not there" in refused(capsys, tmp_path, tmp_path / "none.nemo")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a tar at all" * 100, b"PK\x03\x04" + bytes(600), b"\x1f\x8b\x08" + bytes(50)]
+)
+def test_no_tar(capsys, tmp_path, content):
+    (tmp_path / "bad.nemo").write_bytes(content)
+    line = refused(capsys, tmp_path, tmp_path / "bad.nemo")
+    assert "tar" in line or "a member" in line
+
+
+def test_cut_off(capsys, tmp_path, archives):
+    (tmp_path / "bad.nemo").write_bytes(archives("tdt").read_bytes()[:200_000])
+    refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+@pytest.mark.parametrize("missing", [CONFIG, WEIGHTS])
+def test_member_missing(capsys, tmp_path, parts, missing):
+    write_tar(tmp_path / "bad.nemo", {name: content for name, content in parts[0].items() if name != f"./{missing}"})
+    assert f"a member {missing}" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+def test_tokenizer_missing(capsys, tmp_path, parts):
+    write_tar(
+        tmp_path / "bad.nemo",
+        {name: content for name, content in parts[0].items() if not name.endswith("tokenizer.model")},
+    )
+    assert "tokenizer.model_path" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+def test_tokenizer_broken(capsys, tmp_path, parts):
+    members = {name: b"junk" if name.endswith("tokenizer.model") else content for name, content in parts[0].items()}
+    write_tar(tmp_path / "bad.nemo", members)
+    assert "SentencePiece" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "a\\..\\evil"])
+def test_path_traversal(capsys, tmp_path, parts, name):
+    write_tar(tmp_path / "bad.nemo", {name: b"x"} | parts[0])
+    assert "a plain relative name" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices(capsys, tmp_path, parts, kind):
+    write_tar(tmp_path / "bad.nemo", parts[0])
+    with tarfile.open(tmp_path / "bad.nemo", "a:") as tar:
+        member = tarfile.TarInfo("link")
+        member.type, member.linkname = kind, "/etc/passwd"
+        tar.addfile(member)
+    assert "a link or a device" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+def test_huge_member(capsys, tmp_path):
+    """The header alone claims 17 TB."""
+    member = tarfile.TarInfo(WEIGHTS)
+    member.size = 1 << 44
+    (tmp_path / "bad.nemo").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    assert f"member {WEIGHTS}" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("save", [pickle.dumps, lambda value: _saved(value)])
+def test_pickle_with_code(capsys, tmp_path, parts, save):
+    trap = tmp_path / "trap"
+    write_tar(tmp_path / "bad.nemo", parts[0] | {f"./{WEIGHTS}": save({"weight": Evil(str(trap))})})
+    line = refused(capsys, tmp_path, tmp_path / "bad.nemo")
+    assert "tensors alone" in line and "weights_only" not in line
+    assert not trap.exists()
+
+
+def _saved(value) -> bytes:
+    sink = io.BytesIO()
+    torch.save(value, sink)
+    return sink.getvalue()
+
+
+def test_tensor_missing(capsys, tmp_path, parts):
+    members, _, state = parts
+    del state["encoder.layers.1.conv.depthwise_conv.weight"]
+    write_tar(tmp_path / "bad.nemo", with_state(members, state))
+    assert "tensor encoder.layers.1.conv.depthwise_conv.weight" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+def test_tensor_extra(capsys, tmp_path, parts):
+    members, _, state = parts
+    state["encoder.layers.0.adapter.weight"] = torch.zeros(2)
+    write_tar(tmp_path / "bad.nemo", with_state(members, state))
+    assert "encoder.layers.0.adapter.weight" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+def test_tensor_of_another_shape(capsys, tmp_path, parts):
+    members, _, state = parts
+    state["joint.enc.weight"] = torch.zeros(3, 3)
+    write_tar(tmp_path / "bad.nemo", with_state(members, state))
+    assert "joint.enc.weight, received shape (3, 3)" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+def test_huge_tensor(capsys, tmp_path, parts):
+    """Four bytes on disk that claim to be 4 TB."""
+    members, _, state = parts
+    state["joint.enc.weight"] = torch.zeros(1).expand(1 << 40)
+    write_tar(tmp_path / "bad.nemo", with_state(members, state))
+    assert "tensor joint.enc.weight" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+def test_tensor_that_is_not_finite(capsys, tmp_path, parts):
+    members, _, state = parts
+    state["joint.enc.bias"] = torch.full_like(state["joint.enc.bias"], float("nan"))
+    write_tar(tmp_path / "bad.nemo", with_state(members, state))
+    assert "finite values for tensor joint.enc.bias" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+def test_filter_bank_of_another_front_end(capsys, tmp_path, parts):
+    members, _, state = parts
+    state["preprocessor.featurizer.fb"] = state["preprocessor.featurizer.fb"] * 1.1
+    write_tar(tmp_path / "bad.nemo", with_state(members, state))
+    assert "preprocessor.featurizer.fb" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+@pytest.mark.parametrize("path, value", [
+    ("target", "nemo.collections.asr.models.EncDecMultiTaskModel"),
+    ("encoder._target_", "nemo.collections.asr.modules.SqueezeformerEncoder"),
+    ("encoder.self_attention_model", "rel_pos_local_attn"),
+    ("encoder.subsampling", "striding"),
+    ("encoder.subsampling_factor", 16),
+    ("encoder.conv_norm_type", "group_norm8"),
+    ("encoder.att_context_size", [-2, 0]),
+    ("encoder.conv_context_size", [3, 3]),
+    ("encoder.d_model", "wide"),
+    ("encoder.n_heads", 7),
+    ("encoder.reduction", "striding"),
+    ("preprocessor.window", "hamming"),
+    ("preprocessor.normalize", "all_features"),
+    ("preprocessor.mel_norm", "htk"),
+    ("preprocessor.log_zero_guard_value", "eps"),
+    ("preprocessor.n_fft", 400),
+    ("decoder._target_", "nemo.collections.asr.modules.StatelessTransducerDecoder"),
+    ("decoder.normalization_mode", "layer"),
+    ("joint.jointnet.activation", "gelu"),
+    ("joint.num_extra_outputs", 3),
+    ("joint.num_classes", 99),
+    ("tokenizer.type", "agg"),
+    ("encoder", "none"),
+])  # fmt: skip
+def test_unknown_configurations_are_refused_by_name(capsys, tmp_path, parts, path, value):
+    members, config, _ = parts
+    *folders, key = path.split(".")
+    at = config
+    for folder in folders:
+        at = at[folder]
+    at[key] = value
+    write_tar(tmp_path / "bad.nemo", with_config(members, config))
+    named = "decoding.durations" if key == "num_extra_outputs" else path
+    assert f"for {named}" in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+@pytest.mark.parametrize("text", [b"- a\n- b\n", b"{", b"\xff\xfe", b"a: !!python/object/apply:os.mkdir ['x']\n"])
+def test_configuration_that_is_none(capsys, tmp_path, parts, text):
+    write_tar(tmp_path / "bad.nemo", parts[0] | {f"./{CONFIG}": text})
+    assert CONFIG in refused(capsys, tmp_path, tmp_path / "bad.nemo")
+
+
+@pytest.mark.parametrize(
+    "options, field", [(["--branch", "ctc"], "--branch"), (["--attention-context", "70,13"], "--attention-context")]
+)
+def test_options_that_the_model_has_not(capsys, tmp_path, archives, options, field):
+    assert field in refused(capsys, tmp_path, archives("tdt"), *options)
+
+
+def test_a_target_below_a_file(capsys, tmp_path, archives):
+    (tmp_path / "file").write_text("x")
+    assert main([str(archives("tdt")), str(tmp_path / "file" / "out")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and (tmp_path / "file").read_text() == "x"
+
+
+def test_a_target_that_is_there_is_kept(capsys, tmp_path, archives):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("x")
+    assert main([str(archives("tdt")), str(tmp_path / "out")]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+    assert main([str(archives("tdt")), str(tmp_path / "out"), "--force"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert "mine" not in [path.name for path in (tmp_path / "out").iterdir()]

@@ -1,0 +1,166 @@
+"""Reads .nemo archives (tar or tar.gz) without trusting them: sizes, names and pickles are checked before use."""
+
+import hashlib
+import pickle
+import re
+import tarfile
+import warnings
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import torch
+import yaml
+
+from .errors import ExportError
+
+CONFIG, WEIGHTS = "model_config.yaml", "model_weights.ckpt"
+
+# CONTRACT: what is unpacked is bounded.
+# SOURCE: the largest published checkpoints of this architecture (1.1 B parameters) weigh 4.4 GB; their tokenizers 1 MB.
+# WHY: a compressed archive of a few kilobytes can claim terabytes.
+MEMBERS_MAX = 1000
+CONFIG_BYTES_MAX = 16 << 20
+OTHER_BYTES_MAX = 256 << 20
+WEIGHTS_BYTES_MAX = 16 << 30
+TENSOR_ELEMENTS_MAX = 1 << 31
+COPY_BYTES = 1 << 20
+
+REMEDY = "Use the .nemo file as NeMo's save_to wrote it"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An opened .nemo file: its configuration, where its weights lie, and the bytes of its other files by name."""
+
+    path: Path
+    sha256: str
+    config: dict
+    weights: Path
+    files: dict[str, bytes]
+
+    def file(self, reference: str, field: str) -> bytes:
+        """The member that a configuration value such as 'nemo:1a2b_tokenizer.model' names."""
+        name = PurePosixPath(reference.removeprefix("nemo:")).name
+        if name in self.files:
+            return self.files[name]
+        # NeMo puts a hash before the names of what it packs; a configuration may still hold the plain name.
+        packed = [known for known in self.files if known.endswith("_" + name)]
+        if len(packed) != 1:
+            raise ExportError(field, "a file of the archive", repr(reference), REMEDY)
+        return self.files[packed[0]]
+
+
+def _checked_name(member: tarfile.TarInfo) -> str:
+    """The member's base name; refuses whatever would land outside of one folder."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or "\\" in member.name or "\0" in member.name:
+        raise ExportError("a member of the archive", "a plain relative name", repr(member.name), REMEDY)
+    if not (member.isfile() or member.isdir()):
+        raise ExportError(f"member {member.name}", "a regular file", "a link or a device", REMEDY)
+    return path.name
+
+
+def _limit(name: str) -> int:
+    if name == WEIGHTS:
+        return WEIGHTS_BYTES_MAX
+    return CONFIG_BYTES_MAX if name == CONFIG else OTHER_BYTES_MAX
+
+
+def _copy(stream, target, size: int, name: str) -> None:
+    left = size
+    while left:
+        block = stream.read(min(COPY_BYTES, left))
+        if not block:
+            raise ExportError(f"member {name}", f"{size} bytes", f"{size - left} bytes", "The archive is cut off")
+        target.write(block)
+        left -= len(block)
+
+
+def _unpack(tar: tarfile.TarFile, folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for count, member in enumerate(tar):
+        if count >= MEMBERS_MAX:
+            raise ExportError("the archive", f"at most {MEMBERS_MAX} members", "more", REMEDY)
+        name = _checked_name(member)
+        if member.isdir():
+            continue
+        if member.size > _limit(name):
+            raise ExportError(f"member {name}", f"at most {_limit(name)} bytes", f"{member.size} bytes", REMEDY)
+        if name in found:
+            raise ExportError(f"member {name}", "one file of this name", "two", REMEDY)
+        # A number, not the member's name, so that no name can do harm on disk.
+        found[name] = folder / f"member{count}"
+        with open(found[name], "wb") as target:
+            _copy(tar.extractfile(member), target, member.size, name)
+    return found
+
+
+def _read_config(path: Path) -> dict:
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        line = str(error).splitlines()[0]
+        raise ExportError(CONFIG, "a YAML mapping", line, REMEDY) from error
+    if not isinstance(config, dict):
+        raise ExportError(CONFIG, "a YAML mapping", type(config).__name__, REMEDY)
+    return config
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(COPY_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def opened(path: Path, scratch: Path):
+    """Unpacks the archive at `path` into the folder `scratch` and yields it as an Archive."""
+    path = Path(path)
+    if not path.is_file():
+        raise ExportError("the checkpoint", "a .nemo file", f"{path}, which is not there", "Check the path")
+    try:
+        with tarfile.open(path, "r:*") as tar:
+            found = _unpack(tar, scratch)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ExportError(str(path), "a tar or tar.gz archive", f"a file that is none ({error})", REMEDY) from error
+    for name in (CONFIG, WEIGHTS):
+        if name not in found:
+            raise ExportError(str(path), f"a member {name}", ", ".join(sorted(found)) or "no members", REMEDY)
+    others = {name: file.read_bytes() for name, file in found.items() if name not in (CONFIG, WEIGHTS)}
+    yield Archive(path, _sha256(path), _read_config(found[CONFIG]), found[WEIGHTS], others)
+
+
+def _why(error: Exception) -> str:
+    """What torch found. Its own text is not passed on: it advises to load the code that was found."""
+    called = re.search(r"GLOBAL (\w[\w.]*)", str(error))
+    if called:
+        return f"one that calls {called.group(1)}"
+    if isinstance(error, pickle.UnpicklingError):
+        return "one that holds something else"
+    return f"one that does not load ({' '.join(str(error).split())[:160] or type(error).__name__})"
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The state dictionary of a checkpoint file: tensors alone, no code, none absurdly large."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Files of torch before 1.6 are no zip archives and cannot be mapped.
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        remedy = "Save the weights with NeMo again; files that carry code or are cut off are never loaded"
+        raise ExportError(WEIGHTS, "a torch file that holds tensors alone", _why(error), remedy) from error
+    if not isinstance(state, dict):
+        raise ExportError(WEIGHTS, "a dictionary of tensors", type(state).__name__, REMEDY)
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise ExportError(f"{WEIGHTS}: {name}", "a tensor", type(value).__name__, REMEDY)
+        if value.numel() > TENSOR_ELEMENTS_MAX:
+            raise ExportError(f"tensor {name}", f"at most {TENSOR_ELEMENTS_MAX} elements", str(value.numel()), REMEDY)
+    return state

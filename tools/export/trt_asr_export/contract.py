@@ -1,0 +1,111 @@
+"""contract.json of an exported folder: every number is the checkpoint's own, or carries its reason here."""
+
+from dataclasses import asdict
+
+from .generated import SCHEMA, TENSORRT_PROFILES, TOLERANCES
+from .model import Model
+from .options import ExportOptions
+
+# The tolerances of each stage, which only an fp32 export promises.
+STAGES = {
+    "encoder": ("log_mel", "features", "encoder"), "predictor": ("predictor",), "joint": ("joint",),
+    "streaming": ("cache_last_channel", "cache_last_time"),
+}  # fmt: skip
+
+
+def _frames_profile(mel_frames_max: int) -> dict:
+    """The reference model's profile, no longer than this model's position table."""
+    return {key: min(value, mel_frames_max) for key, value in TENSORRT_PROFILES["encoder"]["frames"].items()}
+
+
+def _ports(part) -> dict:
+    return {
+        "inputs": [port.contract() for port in part.input_ports],
+        "outputs": [port.contract() for port in part.outputs],
+    }
+
+
+def _encoder(model: Model, part, projected: bool) -> dict:
+    config = model.config.encoder
+    return {
+        "file": part.file, "layers": config.layers, "width": config.width, "heads": config.heads,
+        "feed_forward_width": config.feed_forward_width, "convolution_kernel": config.kernel, "subsampling": config.subsampling,
+        "causal_subsampling": config.causal_subsampling, "subsampling_channels": config.channels, "frames_max": config.frames_max, "attention_context": list(model.encoder.context),
+        "output_width": part.outputs[0].shape[-1], "projected": projected, **_ports(part),
+    }  # fmt: skip
+
+
+def _streaming(part, plan, context) -> dict:
+    return {
+        "file": part.file, "chunk_frames": {"first": plan.chunk_first, "next": plan.chunk_next},
+        "shift_frames": {"first": plan.shift_first, "next": plan.shift_next}, "pre_encode_frames": {"first": 0, "next": plan.pre_encode},
+        "first_padding_frames": plan.first_padding_frames, "drop_extra_encoded_frames": {"first": 0, "next": plan.drop_encoded_frames},
+        "output_frames": plan.output_frames, "cache_channel_frames": plan.cache_channel_frames, "cache_time_frames": plan.cache_time_frames,
+        "cache_drop_frames": plan.cache_drop_frames, "attention_context": list(context), **_ports(part),
+    }  # fmt: skip
+
+
+def _profiles(parts: dict, config) -> dict:
+    frames = _frames_profile(config.mel_frames_max)
+    profiles = {"encoder": TENSORRT_PROFILES["encoder"] | {"frames": frames}}
+    return profiles | {name: TENSORRT_PROFILES[name] for name in ("predictor", "joint") if name in parts}
+
+
+def contract_of(model: Model, parts: dict, plan, options: ExportOptions, name: str, unk_id: int) -> dict:
+    """contract.json without `files`. `parts` are the graphs by section, `plan` is None without streaming."""
+    config, ctc = model.config, "predictor" not in parts
+    features = asdict(config.features)
+    hop_ms = 1000 * config.features.hop_samples / config.features.sample_rate_hz
+    contract = {
+        "schema": SCHEMA,
+        "model": {
+            "name": name,
+            "architecture": "fastconformer",
+            "languages": list(options.languages),
+            "license": options.license,
+        },
+        "precision": options.precision,
+        "features": features,
+        "timebase": {"hop_ms": _plain(hop_ms), "frame_ms": _plain(hop_ms * config.encoder.subsampling)},
+        "tokenizer": {
+            "kind": "sentencepiece",
+            "file": "tokens.txt" if ctc else "vocab.txt",
+            "vocabulary": model.vocabulary,
+            "unk_id": unk_id,
+        },
+        "encoder": _encoder(model, parts["encoder"], options.fold_joint),
+    }
+    if not ctc:
+        contract["predictor"] = {
+            "file": parts["predictor"].file,
+            "layers": config.predictor.layers,
+            "width": config.predictor.width,
+            **_ports(parts["predictor"]),
+        }
+        durations = config.joint.durations
+        contract["joint"] = {
+            "file": parts["joint"].file, "width": config.joint.width, "tokens": model.vocabulary + 1, "durations": len(durations), **_ports(parts["joint"]),
+        }  # fmt: skip
+    contract["decode"] = _decode(model, ctc)
+    if plan is not None:
+        contract["streaming"] = _streaming(parts["streaming"], plan, model.encoder.context)
+    contract["tensorrt"] = {"profiles": _profiles(parts, config.encoder)}
+    if options.precision == "fp32":
+        contract["tolerances"] = {stage: TOLERANCES[stage] for part in parts for stage in STAGES[part]}
+    return contract
+
+
+def _plain(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value
+
+
+def _decode(model: Model, ctc: bool) -> dict:
+    if ctc:
+        return {"rule": "ctc", "blank_id": model.vocabulary}
+    durations = list(model.config.joint.durations)
+    rule = (
+        {"rule": "tdt", "blank_id": model.vocabulary, "durations": durations}
+        if durations
+        else {"rule": "rnnt", "blank_id": model.vocabulary}
+    )
+    return rule | {"max_symbols_per_frame": model.config.max_symbols}

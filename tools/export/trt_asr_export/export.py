@@ -1,0 +1,135 @@
+"""A checkpoint -> a model folder."""
+
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import sentencepiece
+import torch
+
+from . import __version__, graphs, onnx_graph, smoke
+from .archive import Archive, load_tensors, opened
+from .checkpoint import Checkpoint
+from .config import ModelConfig, read_config
+from .contract import contract_of
+from .errors import ExportError, require_in
+from .folder import appearing
+from .fp16 import to_fp16
+from .int8 import to_int8
+from .model import Model, build
+from .options import PRECISIONS, ExportOptions
+from .simplify import simplify
+from .streaming import plan_for
+from .tokenizer import load_pieces, vocabulary_text
+
+# WHY: the encoder is 98 % of the work. Predictor and joint decide tokens, and quantised per call they would decide differently with
+#      every batch; they stay f32. TODO: one scale for each row, which ONNX Runtime has no fused kernel for.
+QUANTISED = ("encoder", "streaming")
+
+
+def _write_part(part: graphs.Part, folder: Path, precision: str) -> list[Path]:
+    graph = onnx_graph.trace(part.module, part.inputs, part.outputs)
+    simplify(graph)
+    if precision == "fp16":
+        to_fp16(graph)
+    elif precision == "int8" and part.part in QUANTISED:
+        to_int8(graph)
+    files = onnx_graph.save(graph, folder / part.file, {"trt_asr_graph": part.part, "trt_asr_precision": precision})
+    smoke.run(part, files[0], precision)
+    return files
+
+
+def _meta(nemo: Archive, model: Model, options: ExportOptions, files: dict) -> dict:
+    """What made the folder, for people and for reproduction: nothing here is read by the runtime."""
+    versions = {
+        "trt_asr_export": __version__, "torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__,
+        "sentencepiece": sentencepiece.__version__, "python": platform.python_version(),
+    }  # fmt: skip
+    chosen = {key: value for key, value in asdict(options).items() if key not in ("force",)}
+    return {
+        "source": {"file": nemo.path.name, "bytes": nemo.path.stat().st_size, "sha256": nemo.sha256, "target": model.config.target,
+                   "nemo_version": nemo.config.get("nemo_version")},
+        "versions": versions, "opset": onnx_graph.OPSET, "options": chosen, "files": files,
+    }  # fmt: skip
+
+
+def _check_vocabulary(config: ModelConfig, vocabulary: int) -> None:
+    """The numbers in the configuration must be the tokenizer's; NeMo writes all of them."""
+    for path in ("joint.num_classes", "decoder.vocab_size", "decoder.num_classes", "aux_ctc.decoder.num_classes"):
+        at = config.root.values
+        for key in path.split("."):
+            at = at.get(key) if isinstance(at, dict) else None
+        if isinstance(at, int) and at > 0 and at != vocabulary:
+            raise ExportError(
+                path, f"{vocabulary}, the tokenizer's pieces", str(at), "The tokenizer belongs to another model"
+            )
+
+
+def _load(nemo: Archive, options: ExportOptions) -> tuple[Model, sentencepiece.SentencePieceProcessor]:
+    config = read_config(nemo.config)
+    options.branch_of(config)
+    pieces = load_pieces(nemo.file(config.tokenizer_model, "tokenizer.model_path"))
+    vocabulary = pieces.get_piece_size()
+    _check_vocabulary(config, vocabulary)
+    source = Checkpoint(load_tensors(nemo.weights))
+    return build(config, vocabulary, source, options.context_of(config), options.fold_joint), pieces
+
+
+def _parts(model: Model, ctc: bool, plan, projected: bool):
+    """The parts one after another: the streaming one changes the encoder, so it comes last."""
+    yield graphs.encoder_part(model, ctc, projected)
+    if not ctc:
+        yield graphs.predictor_part(model)
+        yield graphs.joint_part(model, projected)
+    if plan is not None:
+        yield graphs.streaming_part(model, plan, ctc, projected)
+
+
+def _json(value) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write_folder(nemo: Archive, folder: Path, options: ExportOptions, name: str) -> dict:
+    model, pieces = _load(nemo, options)
+    ctc = options.branch_of(model.config) == "ctc"
+    plan = None
+    if options.streams(model.config):
+        plan = plan_for(
+            model.config.encoder,
+            model.encoder.context,
+            options.chunk_frames,
+            options.cache_size,
+            options.cache_drop_size,
+        )
+    parts, files = {}, []
+    for part in _parts(model, ctc, plan, options.fold_joint):
+        files += _write_part(part, folder, options.precision)
+        parts[part.part] = part
+    contract = contract_of(model, parts, plan, options, name, pieces.unk_id())
+    files.append(folder / contract["tokenizer"]["file"])
+    files[-1].write_text(vocabulary_text(pieces), encoding="utf-8")
+    contract["files"] = {file.name: onnx_graph.describe(file) for file in files}
+    (folder / "contract.json").write_text(_json(contract), encoding="utf-8")
+    (folder / "model_meta.json").write_text(_json(_meta(nemo, model, options, contract["files"])), encoding="utf-8")
+    return contract
+
+
+def export_model(nemo_path, out_dir, options: ExportOptions = ExportOptions()) -> dict:
+    """Writes the model folder `out_dir` from the .nemo file `nemo_path` and returns its contract.
+
+    Raises ExportError, and leaves nothing behind, when the checkpoint, an option or the target is not what is expected.
+    """
+    require_in("--precision", PRECISIONS, options.precision)
+    nemo_path = Path(nemo_path)
+    with appearing(Path(out_dir), options.force) as work:
+        scratch = work / ".unpacked"
+        scratch.mkdir()
+        with opened(nemo_path, scratch) as nemo:
+            contract = _write_folder(nemo, work, options, options.name or nemo_path.stem)
+        for file in scratch.iterdir():
+            file.unlink()
+        scratch.rmdir()
+    return contract

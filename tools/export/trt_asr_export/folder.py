@@ -1,0 +1,57 @@
+"""A folder that appears whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import ExportError
+
+
+def _make_parents(parent: Path) -> list[Path]:
+    """Creates the missing folders above the target and returns them, innermost first."""
+    missing = []
+    while not parent.exists():
+        missing.append(parent)
+        parent = parent.parent
+    if not parent.is_dir():
+        raise ExportError("the target", "a path below folders", f"{parent}, which is a file", "Choose another target")
+    for folder in reversed(missing):
+        folder.mkdir()
+    return missing
+
+
+def _replace(work: Path, target: Path) -> None:
+    if not target.exists():
+        work.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.rename(old / "old")
+    work.rename(target)
+    shutil.rmtree(old)
+
+
+@contextmanager
+def appearing(target: Path, force: bool):
+    """Yields an empty folder beside `target`, which takes its place at the end and is removed on any error."""
+    target = Path(os.path.abspath(target))
+    if os.path.lexists(target) and not force:
+        raise ExportError(
+            "the target", "a path that is free", f"{target}, which is there", "Choose another or pass --force"
+        )
+    if os.path.lexists(target) and (target.is_symlink() or not target.is_dir()):
+        raise ExportError("the target", "a folder to replace", f"{target}, which is none", "Choose another target")
+    made = _make_parents(target.parent)
+    try:
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            yield work
+            work.chmod(0o755)
+            _replace(work, target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except BaseException:
+        for folder in made:
+            folder.rmdir()
+        raise
