@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CHUNK_SAMPLES, RATE_HZ_MAX, RATE_HZ_MIN, TARGET_RATE_HZ } from './audio/protocol';
+import { Rechunker } from './audio/rechunk';
 import { DecodeWorker, type PullAnswer } from './audio/worker_client';
 import { AsrError, badArgument } from './errors';
 
@@ -67,15 +68,6 @@ export async function openAudio(source: AudioSource, options: AudioOptions = {})
     'a path, a file URL, bytes, a Readable, a Float32Array, an Int16Array or an async iterable of Float32Array',
     source,
   );
-}
-
-/** The chunks of `openAudio` alone, for whoever needs neither length nor an early close. */
-export async function* decodeAudio(
-  source: AudioSource,
-  options: AudioOptions = {},
-): AsyncGenerator<Float32Array> {
-  const input = await openAudio(source, options);
-  yield* input.chunks;
 }
 
 function checkRate(rateHz: unknown): number {
@@ -241,21 +233,9 @@ class DirectInput implements AudioInput {
   }
 
   async *#rechunked(): AsyncGenerator<Float32Array> {
-    let chunk = new Float32Array(CHUNK_SAMPLES);
-    let filled = 0;
-    for await (const samples of this.samples) {
-      for (let at = 0; at < samples.length; ) {
-        const part = samples.subarray(at, at + CHUNK_SAMPLES - filled);
-        chunk.set(part, filled);
-        filled += part.length;
-        at += part.length;
-        if (filled < CHUNK_SAMPLES) continue;
-        yield chunk;
-        chunk = new Float32Array(CHUNK_SAMPLES);
-        filled = 0;
-      }
-    }
-    if (filled > 0) yield chunk.slice(0, filled);
+    const rechunker = new Rechunker(CHUNK_SAMPLES);
+    for await (const samples of this.samples) yield* rechunker.push(samples);
+    yield* rechunker.flush();
   }
 
   async #unlessAborted(

@@ -1,12 +1,13 @@
 import { readdirSync } from 'node:fs';
 import * as path from 'node:path';
 import { AsrError } from './errors';
-import type { NativeContract } from './model/contract';
+import type { DecodeRule, NativeContract } from './model/contract';
+import type { ModelFiles } from './model/layout';
 import { packageRoot } from './model/package_root';
 
 /** The configuration that native/node/config.cpp reads. */
 export interface NativeConfig {
-  files: { encoder: string; predictor: string; joint?: string; vocab: string };
+  files: ModelFiles;
   contract: NativeContract;
   /** Intra-op threads of an engine's run. */
   threads: number;
@@ -44,7 +45,11 @@ export interface NativeWindow {
 export interface NativeDescription {
   backend: string;
   backendVersion: string;
+  rule: Exclude<DecodeRule, 'transducer'>;
   melBins: number;
+  normalization: 'none' | 'per_feature';
+  subsampling: number;
+  framesMax: number;
   encoderWidth: number;
   predictorLayers: number;
   predictorWidth: number;
@@ -68,7 +73,26 @@ export interface NativeRecognizer {
   pieces(): string[];
 }
 
+/** An input or output as a graph declares it; -1 is an extent that varies. `shape` is empty above four axes. */
+export interface GraphTensor {
+  name: string;
+  dtype: string;
+  rank: number;
+  shape: number[];
+}
+
+/** What a graph says of itself; native/node/inspect.cpp makes it. */
+export interface GraphDescription {
+  inputs: GraphTensor[];
+  outputs: GraphTensor[];
+  metadata: Record<string, string>;
+}
+
 export interface NativeAddon {
+  /** Loads a graph and tells its inputs and outputs. Rejects with ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT. */
+  describeGraph(path: string): Promise<GraphDescription>;
+  /** Pieces of a vocabulary, without the blank. Throws what reading it gives. */
+  vocabularySize(path: string): number;
   openRecognizer(config: NativeConfig): Promise<NativeRecognizer>;
   ortVersion(): string;
 }

@@ -37,7 +37,7 @@ export interface ResolvedModel {
 
 export interface ModelStatus {
   name: string;
-  precision: Precision;
+  precision: Precision | 'fp16';
   layout: ModelLayout;
   languages: string[];
   license: string;
@@ -161,7 +161,7 @@ export async function resolveModel(
     layout: folder.layout,
     files: folder.files,
     contract: folder.contract,
-    quantized: folder.quantized,
+    quantized: folder.precision === 'int8',
     source,
   };
 }
@@ -202,7 +202,7 @@ async function shippedStatus(): Promise<ModelStatus | undefined> {
   const contract = await readContract(path.join(dir, 'contract.json'));
   return {
     name: SHIPPED_MODEL,
-    precision: 'fp32',
+    precision: contract.precision,
     layout: 'ours',
     languages: [...contract.model.languages],
     license: contract.model.license,

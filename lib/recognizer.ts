@@ -3,6 +3,7 @@ import { type AudioInput, type AudioSource, openAudio } from './audio';
 import { loadAddon, type NativeDescription, type NativeRecognizer } from './binding';
 import { chooseDevice, type Device, type DeviceChoice } from './device';
 import { AsrError, badArgument } from './errors';
+import { limits } from './limits.generated';
 import { type DownloadProgress, type ResolvedModel, resolveModel } from './model';
 import { checkChoice, checkFunction, checkInteger, checkOptions, checkSignal, orAbort } from './options';
 import { closedError, Slots } from './slots';
@@ -74,9 +75,6 @@ const openKeys = [
 const transcribeKeys = ['timestamps', 'sampleRateHz', 'signal', 'onProgress'];
 const manyKeys = ['timestamps', 'sampleRateHz', 'signal', 'concurrency'];
 
-const sessionsMaxStandard = 4;
-const threadsStandardMax = 8;
-
 /** A loaded model, ready to transcribe. Open one per process and share it. */
 export class Recognizer {
   private readonly slots: Slots;
@@ -109,13 +107,19 @@ export class Recognizer {
     const sessionsMax = checkInteger(
       'options.sessionsMax',
       options.sessionsMax,
-      sessionsMaxStandard,
+      limits.sessionsDefault,
       1,
-      4096,
+      limits.sessionsMax,
     );
-    const lanes = checkInteger('options.lanes', options.lanes, 1, 1, 64);
-    const share = Math.min(threadsStandardMax, Math.floor(availableParallelism() / lanes));
-    const threads = checkInteger('options.threads', options.threads, Math.max(1, share), 1, 256);
+    const lanes = checkInteger('options.lanes', options.lanes, 1, 1, limits.lanesMax);
+    const share = Math.min(limits.threadsDefaultMax, Math.floor(availableParallelism() / lanes));
+    const threads = checkInteger(
+      'options.threads',
+      options.threads,
+      Math.max(1, share),
+      1,
+      limits.threadsMax,
+    );
     const { precision } = options;
     if (precision !== undefined) checkChoice('options.precision', precision, 'fp32', ['fp32', 'int8']);
     const resolved = await resolveModel(model, {
@@ -193,7 +197,13 @@ export class Recognizer {
     options: TranscribeManyOptions = {},
   ): AsyncGenerator<ManyResult, void, undefined> {
     checkOptions('options', options, manyKeys);
-    const concurrency = checkInteger('options.concurrency', options.concurrency, this.sessionsMax, 1, 4096);
+    const concurrency = checkInteger(
+      'options.concurrency',
+      options.concurrency,
+      this.sessionsMax,
+      1,
+      limits.sessionsMax,
+    );
     if (!isIterable(sources))
       throw badArgument('sources', 'an array or another iterable of sources', sources);
     const { concurrency: _, ...each } = options;

@@ -14,9 +14,9 @@ export interface Word {
 export interface Token {
   id: number;
   piece: string;
-  /** Encoder frame of the emission, from the start of the audio. */
+  /** First encoder frame, from the start of the audio: of the emission, or with CTC of the token before. */
   frame: number;
-  /** TDT duration in encoder frames. */
+  /** Encoder frames: of TDT as the model gave it, 1 of RNN-T; of CTC up to the emission. */
   durationFrames: number;
   startMs: number;
   endMs: number;

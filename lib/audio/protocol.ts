@@ -1,7 +1,8 @@
 import type { AsrErrorFields } from '../errors';
+import { limits } from '../limits.generated';
 
 /** Everything behind this seam is mono float at this rate, the rate of the models. */
-export const TARGET_RATE_HZ = 16000;
+export const TARGET_RATE_HZ = limits.audioRateHz;
 
 /** Half a second: small enough for progress and aborts, large enough that messages cost nothing. */
 export const CHUNK_SAMPLES = 8000;

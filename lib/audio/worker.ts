@@ -5,6 +5,7 @@ import { openAac, openFlac, openMp3, openOpus, openVorbis } from './compressed';
 import { detectFormat } from './detect';
 import type { FromWorker, PcmBlock, PcmStream, ToWorker, WorkerTask } from './protocol';
 import { CHUNK_SAMPLES, CREDIT_CHUNKS, RATE_HZ_MAX, RATE_HZ_MIN } from './protocol';
+import { Rechunker } from './rechunk';
 import { createResampler, type Resampler } from './resample';
 import { openWav } from './wav';
 
@@ -35,31 +36,25 @@ function pull(): Promise<Uint8Array | Float32Array | null> {
   });
 }
 
-/** Collects samples of any length into chunks of one length and sends each as soon as the parent has room. */
+/** Sends samples in chunks of one length, each as soon as the parent has room. */
 class Sender {
-  #chunk = new Float32Array(CHUNK_SAMPLES);
-  #filled = 0;
+  readonly #rechunker = new Rechunker(CHUNK_SAMPLES);
 
   async push(samples: Float32Array): Promise<void> {
-    for (let at = 0; at < samples.length; ) {
-      const part = samples.subarray(at, at + CHUNK_SAMPLES - this.#filled);
-      this.#chunk.set(part, this.#filled);
-      this.#filled += part.length;
-      at += part.length;
-      if (this.#filled === CHUNK_SAMPLES) await this.flush();
-    }
+    for (const chunk of this.#rechunker.push(samples)) await this.#send(chunk);
   }
 
   async flush(): Promise<void> {
-    if (this.#filled === 0) return;
+    for (const chunk of this.#rechunker.flush()) await this.#send(chunk);
+  }
+
+  async #send(samples: Float32Array<ArrayBuffer>): Promise<void> {
     while (credits === 0) {
       await new Promise<void>((resolve) => {
         wakeCredit = resolve;
       });
     }
     credits--;
-    const samples = this.#chunk.slice(0, this.#filled);
-    this.#filled = 0;
     send({ type: 'chunk', samples }, [samples.buffer]);
   }
 }

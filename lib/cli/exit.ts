@@ -12,12 +12,15 @@ const exitCodes: Partial<Record<AsrErrorCode, number>> = {
   ERR_DOWNLOAD: 6,
 };
 
+/** `contract check` found differences: the command did what it was asked to, and what it was given is bad. */
+export const CONTRACT_DIFFERS = 2;
+
 /** For the end of the help. */
 export const exitCodesHelp = `
 Exit codes:
   0    all went well
   1    another error
-  2    wrong use of the command line, or a bad argument
+  2    wrong use of the command line, a bad argument, or differences that \`contract check\` found
   3    audio that cannot be decoded
   4    a model that is missing, damaged or not understood
   5    no backend: the add-on or the device is not available

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { registerContractCommands } from './contract';
 import { registerDoctorCommand } from './doctor';
 import { errorText, exitCode, exitCodesHelp } from './exit';
 import { Interrupted } from './interrupt';
@@ -17,6 +18,7 @@ async function main(): Promise<void> {
     .addHelpText('after', exitCodesHelp);
   registerTranscribeCommand(program);
   registerModelsCommands(program);
+  registerContractCommands(program);
   registerDoctorCommand(program);
   await program.parseAsync();
 }

@@ -2,50 +2,26 @@ import { readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import { AsrError } from '../errors';
+import { Findings, mismatch, show } from './contract_findings';
+import { checkRelations } from './contract_relations';
+import type { Contract, ContractFeatures, ContractPin } from './contract_types.generated';
 import { packageRoot } from './package_root';
 
-/** contract.json as it lies in a model folder; contracts/schema.json is its form. */
-export interface Contract {
-  schema: 'trt-asr-contract/1';
-  model: { name: string; architecture: string; languages: string[]; license: string };
-  features: ContractFeatures;
-  encoder: { file: string; width: number; subsampling: number; frames_max: number };
-  predictor: { file: string; layers: number; width: number };
-  joint: { file: string };
-  tokenizer: { file: string; vocabulary: number; unk_id: number };
-  decode: { blank_id: number; durations: number[]; max_symbols_per_frame: number };
-  files: Record<string, { bytes: number; sha256: string }>;
-}
+export type { Contract } from './contract_types.generated';
 
-export interface ContractFeatures {
-  sample_rate_hz: number;
-  mel_bins: number;
-  fft_samples: number;
-  window_samples: number;
-  hop_samples: number;
-  pre_emphasis: number;
-  mel_low_hz: number;
-  mel_high_hz: number;
-  log_guard: number;
-  normalization: 'none' | 'per_feature';
-  normalization_epsilon: number;
-}
+/** contract.json of a model folder: a contract that pins its files. */
+export type FolderContract = Contract & { files: Record<string, ContractPin> };
 
-/** What all models of a family share; contracts/<family>.contract.json. */
-export interface FamilyContract {
-  schema: 'trt-asr-family/1';
-  family: string;
-  features: ContractFeatures;
-  encoder: { subsampling: number; frames_max: number };
-  decode: { max_symbols_per_frame: number };
-}
+/** How a model's output becomes tokens; 'transducer': TDT or RNN-T, as the joint's classes tell. */
+export type DecodeRule = Contract['decode']['rule'] | 'transducer';
 
 /**
- * The contract as the native core takes it. A width, a count of layers or of pieces that is 0, an empty list of
+ * The contract as the native core takes it. A width, a count of layers, of pieces or of mel bins that is 0, an empty list of
  * durations and a blank id of -1 mean: derive it from the graph (or from the vocabulary's file) and check it there.
  */
 export interface NativeContract {
+  /** The folder has no contract: what its graph's metadata says goes before the numbers here. */
+  derived: boolean;
   features: {
     sampleRateHz: number;
     melBins: number;
@@ -59,37 +35,29 @@ export interface NativeContract {
     normalization: 'none' | 'per_feature';
     normalizationEpsilon: number;
   };
-  encoder: { width: number; subsampling: number; framesMax: number };
+  /** The width is that of the output. */
+  encoder: { width: number; subsampling: number; causalSubsampling: boolean; framesMax: number };
+  /** Zeros for CTC. */
   predictor: { layers: number; width: number };
   tokenizer: { vocabulary: number };
-  decode: { blankId: number; durations: number[]; maxSymbolsPerFrame: number };
+  decode: { rule: DecodeRule; blankId: number; durations: number[]; maxSymbolsPerFrame: number };
 }
 
 // CONTRACT: a contract is read whole into memory.
-// SOURCE: ours have 1.6 kB.
+// SOURCE: ours have 4 kB.
 // WHY: a hostile folder could hold gigabytes under that name.
 // TODO: raise it when a contract carries a vocabulary.
 const CONTRACT_BYTES_MAX = 1 << 20;
 
-let validators:
-  | { contract: ValidateFunction<Contract>; family: ValidateFunction<FamilyContract> }
-  | undefined;
+let validator: ValidateFunction<Contract> | undefined;
 
-function schemaValidators() {
-  if (validators === undefined) {
+function schemaValidator(): ValidateFunction<Contract> {
+  if (validator === undefined) {
     const schema = JSON.parse(readFileSync(path.join(packageRoot(), 'contracts', 'schema.json'), 'utf8'));
     // `verbose` puts the offending value into the error, from where it goes into the message.
-    const ajv = new Ajv({ verbose: true, strict: true, allErrors: false });
-    const contract = ajv.compile<Contract>(schema);
-    const family = ajv.compile<FamilyContract>({ $ref: `${schema.$id}#/definitions/family` });
-    validators = { contract, family };
+    validator = new Ajv({ verbose: true, strict: true, allErrors: true }).compile<Contract>(schema);
   }
-  return validators;
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  return validator;
 }
 
 function fieldOf(error: ErrorObject): string {
@@ -103,7 +71,7 @@ function fieldOf(error: ErrorObject): string {
   return parts.length === 0 ? 'contract' : parts.join('.');
 }
 
-/** The two halves of "expected X, received Y" for the first error the validator found. */
+/** The two halves of "expected X, received Y" for an error of the validator. */
 function wordsOf(error: ErrorObject): { expected: string; received: string } {
   const received = show(error.data);
   switch (error.keyword) {
@@ -132,125 +100,76 @@ function wordsOf(error: ErrorObject): { expected: string; received: string } {
   }
 }
 
-function mismatch(
-  source: string,
-  field: string,
-  expected: string,
-  received: string,
-  cause?: unknown,
-): AsrError {
-  return new AsrError({
-    code: 'ERR_CONTRACT_MISMATCH',
-    field,
-    expected: `${expected} (in ${source})`,
-    received,
-    remedy: 'Export the model again with tools/export, or take the folder from where it was published.',
-    ...(cause === undefined ? {} : { cause }),
-  });
+/** Of an alternative that failed, the validator tells each branch and then the whole; the whole is enough. */
+function withoutBranches(errors: ErrorObject[]): ErrorObject[] {
+  const wholes = errors.filter(({ keyword }) => keyword === 'anyOf').map(({ schemaPath }) => schemaPath);
+  return errors.filter(({ schemaPath }) => !wholes.some((whole) => schemaPath.startsWith(`${whole}/`)));
 }
 
-function checkSchema<T>(validate: ValidateFunction<T>, value: unknown, source: string): T {
-  if (validate(value)) return value;
-  const error = validate.errors?.[0];
-  if (error === undefined) throw mismatch(source, 'contract', 'a contract', show(value));
-  const { expected, received } = wordsOf(error);
-  throw mismatch(source, fieldOf(error), expected, received);
-}
+/** Where a contract stands: a folder's pins its files, a reference of contracts/ cannot. */
+export type ContractKind = 'folder' | 'reference';
 
-function checkFeatures(features: ContractFeatures, source: string): void {
-  if (features.window_samples > features.fft_samples) {
-    const expected = `at most fft_samples (${features.fft_samples})`;
-    throw mismatch(source, 'features.window_samples', expected, String(features.window_samples));
-  }
-  if (features.mel_high_hz > features.sample_rate_hz / 2) {
-    const expected = `at most half the sample rate (${features.sample_rate_hz / 2})`;
-    throw mismatch(source, 'features.mel_high_hz', expected, String(features.mel_high_hz));
-  }
-  if (features.mel_low_hz >= features.mel_high_hz) {
-    const expected = `less than mel_high_hz (${features.mel_high_hz})`;
-    throw mismatch(source, 'features.mel_low_hz', expected, String(features.mel_low_hz));
-  }
-}
-
-function checkDecode(contract: Contract, source: string): void {
-  const { vocabulary, unk_id } = contract.tokenizer;
-  const { blank_id, durations } = contract.decode;
-  if (unk_id >= vocabulary) {
-    throw mismatch(source, 'tokenizer.unk_id', `less than the vocabulary (${vocabulary})`, String(unk_id));
-  }
-  if (blank_id !== vocabulary) {
-    throw mismatch(
-      source,
-      'decode.blank_id',
-      `${vocabulary}, the class after the last piece`,
-      String(blank_id),
-    );
-  }
-  // A list without a 0 could not emit two tokens on one frame, and one that does not ascend is not a list of
-  // duration classes as NeMo writes it.
-  if (durations[0] !== 0)
-    throw mismatch(source, 'decode.durations', 'a list that starts with 0', show(durations));
-  if (durations.some((duration, index) => index > 0 && duration <= (durations[index - 1] as number))) {
-    throw mismatch(source, 'decode.durations', 'an ascending list', show(durations));
-  }
-  // With 0 alone no token could ever move on.
-  if (durations.length < 2) throw mismatch(source, 'decode.durations', 'a duration above 0', show(durations));
-}
-
-function checkFiles(contract: Contract, source: string): void {
-  for (const role of ['encoder', 'predictor', 'joint', 'tokenizer'] as const) {
-    const file = contract[role].file;
-    if (!Object.hasOwn(contract.files, file)) {
-      throw mismatch(
-        source,
-        `files.${file}`,
-        `bytes and sha256 of the file that ${role}.file names`,
-        'nothing',
-      );
+/**
+ * Collects all that is wrong with a parsed contract; relations are looked at only when the form is right, and then the contract
+ * is returned.
+ */
+export function examine(value: unknown, kind: ContractKind, findings: Findings): Contract | undefined {
+  const validate = schemaValidator();
+  if (!validate(value)) {
+    for (const error of withoutBranches(validate.errors ?? [])) {
+      const { expected, received } = wordsOf(error);
+      findings.add(fieldOf(error), expected, received);
     }
+    return undefined;
   }
+  const pinned = value.files !== undefined;
+  if (kind === 'folder') findings.require(pinned, 'files', 'the field', value.files);
+  else findings.require(!pinned, 'files', 'no such field in a reference contract', value.files);
+  checkRelations(value, findings);
+  return value;
+}
+
+function checkContract(value: unknown, source: string, kind: ContractKind): asserts value is Contract {
+  const findings = new Findings();
+  examine(value, kind, findings);
+  const [first] = findings.all;
+  if (first !== undefined) throw mismatch(first, source);
 }
 
 /** Checks a parsed contract.json. Errors: ERR_CONTRACT_MISMATCH naming the field. `source` goes into messages. */
-export function validateContract(value: unknown, source: string): Contract {
-  const contract = checkSchema(schemaValidators().contract, value, source);
-  checkFeatures(contract.features, source);
-  checkDecode(contract, source);
-  checkFiles(contract, source);
-  return contract;
-}
-
-/** Checks a parsed family file. Errors: ERR_CONTRACT_MISMATCH naming the field. */
-export function validateFamily(value: unknown, source: string): FamilyContract {
-  const family = checkSchema(schemaValidators().family, value, source);
-  checkFeatures(family.features, source);
-  return family;
+export function validateContract(value: unknown, source: string): FolderContract {
+  checkContract(value, source, 'folder');
+  return value as FolderContract;
 }
 
 /** Reads a small JSON file of a model folder. Errors: ERR_CONTRACT_MISMATCH naming the file. */
 export async function readJsonFile(file: string): Promise<unknown> {
   const name = path.basename(file);
-  const { size, isFile } = await stat(file).then((s) => ({ size: s.size, isFile: s.isFile() }));
-  if (!isFile) throw mismatch(file, name, 'a file', 'something else of that name');
-  if (size > CONTRACT_BYTES_MAX)
-    throw mismatch(file, name, `at most ${CONTRACT_BYTES_MAX} bytes`, `${size} bytes`);
+  const refuse = (expected: string, received: string, cause?: unknown) =>
+    mismatch({ field: name, expected, received }, file, cause);
+  const info = await stat(file);
+  if (!info.isFile()) throw refuse('a file', 'something else of that name');
+  if (info.size > CONTRACT_BYTES_MAX)
+    throw refuse(`at most ${CONTRACT_BYTES_MAX} bytes`, `${info.size} bytes`);
   const text = await readFile(file, 'utf8');
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw mismatch(file, name, 'JSON', show(text.slice(0, 60)), cause);
+    throw refuse('JSON', show(text.slice(0, 60)), cause);
   }
 }
 
 /** Reads and checks a folder's contract.json. Errors: ERR_CONTRACT_MISMATCH naming the field. */
-export async function readContract(file: string): Promise<Contract> {
+export async function readContract(file: string): Promise<FolderContract> {
   return validateContract(await readJsonFile(file), file);
 }
 
-/** Reads contracts/<family>.contract.json of the package. */
-export async function readFamily(family: string): Promise<FamilyContract> {
-  const file = path.join(packageRoot(), 'contracts', `${family}.contract.json`);
-  return validateFamily(await readJsonFile(file), file);
+/** Reads contracts/<name>.contract.json of the package. */
+export async function readReference(name: string): Promise<Contract> {
+  const file = path.join(packageRoot(), 'contracts', `${name}.contract.json`);
+  const value = await readJsonFile(file);
+  checkContract(value, file, 'reference');
+  return value;
 }
 
 function nativeFeatures(features: ContractFeatures): NativeContract['features'] {
@@ -270,30 +189,44 @@ function nativeFeatures(features: ContractFeatures): NativeContract['features'] 
 }
 
 export function nativeContract(contract: Contract): NativeContract {
+  const { features, encoder, predictor, tokenizer, decode } = contract;
   return {
-    features: nativeFeatures(contract.features),
+    derived: false,
+    features: nativeFeatures(features),
     encoder: {
-      width: contract.encoder.width,
-      subsampling: contract.encoder.subsampling,
-      framesMax: contract.encoder.frames_max,
+      width: encoder.output_width,
+      subsampling: encoder.subsampling,
+      causalSubsampling: encoder.causal_subsampling,
+      framesMax: encoder.frames_max,
     },
-    predictor: { layers: contract.predictor.layers, width: contract.predictor.width },
-    tokenizer: { vocabulary: contract.tokenizer.vocabulary },
+    predictor: { layers: predictor?.layers ?? 0, width: predictor?.width ?? 0 },
+    tokenizer: { vocabulary: tokenizer.vocabulary },
     decode: {
-      blankId: contract.decode.blank_id,
-      durations: [...contract.decode.durations],
-      maxSymbolsPerFrame: contract.decode.max_symbols_per_frame,
+      rule: decode.rule,
+      blankId: decode.blank_id,
+      durations: [...(decode.durations ?? [])],
+      maxSymbolsPerFrame: decode.max_symbols_per_frame ?? 1,
     },
   };
 }
 
-/** The contract of a folder that has none: the family's numbers, and "derive from the graph" for the rest. */
-export function nativeContractOfFamily(family: FamilyContract): NativeContract {
+// The public architectures that folders without a contract are taken to be of.
+const REFERENCES = { transducer: 'parakeet-tdt-0.6b-v3', ctc: 'fastconformer-ctc-large' } as const;
+
+/** The contract of a folder that has none: the numbers of a reference, and "derive from the graph" for the rest. */
+export async function derivedContract(rule: 'transducer' | 'ctc'): Promise<NativeContract> {
+  const { features, encoder, decode } = await readReference(REFERENCES[rule]);
   return {
-    features: nativeFeatures(family.features),
-    encoder: { width: 0, subsampling: family.encoder.subsampling, framesMax: family.encoder.frames_max },
+    derived: true,
+    features: { ...nativeFeatures(features), melBins: 0 },
+    encoder: {
+      width: 0,
+      subsampling: encoder.subsampling,
+      causalSubsampling: encoder.causal_subsampling,
+      framesMax: encoder.frames_max,
+    },
     predictor: { layers: 0, width: 0 },
     tokenizer: { vocabulary: 0 },
-    decode: { blankId: -1, durations: [], maxSymbolsPerFrame: family.decode.max_symbols_per_frame },
+    decode: { rule, blankId: -1, durations: [], maxSymbolsPerFrame: decode.max_symbols_per_frame ?? 1 },
   };
 }

@@ -1,23 +1,19 @@
 import { readdir, stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import { AsrError } from '../errors';
-import {
-  type Contract,
-  type NativeContract,
-  nativeContract,
-  nativeContractOfFamily,
-  readContract,
-  readFamily,
-  readJsonFile,
-} from './contract';
+import { limits } from '../limits.generated';
+import { derivedContract, type NativeContract, nativeContract, readContract, readJsonFile } from './contract';
 
 export type ModelLayout = 'ours' | 'nemo' | 'sherpa';
 export type Precision = 'fp32' | 'int8';
 
-/** Absolute paths. `joint` is absent when predictor and joint are one graph (`decoder_joint`), in `predictor`. */
+/**
+ * Absolute paths. `joint` is absent when predictor and joint are one graph (`decoder_joint`), in `predictor`. A CTC model has
+ * neither.
+ */
 export interface ModelFiles {
   encoder: string;
-  predictor: string;
+  predictor?: string;
   joint?: string;
   vocab: string;
 }
@@ -29,16 +25,41 @@ export interface ModelFolder {
   contract: NativeContract;
   /** The name that the contract states; folders of other layouts have none. */
   name?: string;
-  quantized: boolean;
+  precision: Precision | 'fp16';
 }
 
-/** Graph files by role, without `.onnx`; `vocab` with its ending. */
-const LAYOUTS = {
-  nemo: { encoder: 'encoder-model', predictor: 'decoder_joint-model', vocab: 'vocab.txt' },
-  sherpa: { encoder: 'encoder', predictor: 'decoder', joint: 'joiner', vocab: 'tokens.txt' },
-} as const;
+interface ForeignLayout {
+  layout: 'nemo' | 'sherpa';
+  rule: 'transducer' | 'ctc';
+  /** Graph files by role, without `.onnx`. */
+  encoder: string;
+  predictor?: string;
+  joint?: string;
+  /** With its ending. */
+  vocab: string;
+}
 
-const CONTRACT_FILE = 'contract.json';
+const LAYOUTS: readonly ForeignLayout[] = [
+  {
+    layout: 'nemo',
+    rule: 'transducer',
+    encoder: 'encoder-model',
+    predictor: 'decoder_joint-model',
+    vocab: 'vocab.txt',
+  },
+  {
+    layout: 'sherpa',
+    rule: 'transducer',
+    encoder: 'encoder',
+    predictor: 'decoder',
+    joint: 'joiner',
+    vocab: 'tokens.txt',
+  },
+  { layout: 'nemo', rule: 'ctc', encoder: 'model', vocab: 'vocab.txt' },
+  { layout: 'sherpa', rule: 'ctc', encoder: 'model', vocab: 'tokens.txt' },
+];
+
+export const CONTRACT_FILE = 'contract.json';
 
 function notFound(dir: string, expected: string, received: string, cause?: unknown): AsrError {
   return new AsrError({
@@ -51,7 +72,7 @@ function notFound(dir: string, expected: string, received: string, cause?: unkno
   });
 }
 
-async function listFolder(dir: string): Promise<string[]> {
+export async function listFolder(dir: string): Promise<string[]> {
   const info = await stat(dir).catch((cause: NodeJS.ErrnoException) => {
     throw notFound(
       dir,
@@ -80,8 +101,9 @@ function graphName(names: Set<string>, stem: string, precisions: readonly Precis
 
 interface ForeignChoice {
   layout: 'nemo' | 'sherpa';
+  rule: 'transducer' | 'ctc';
   encoder: string;
-  predictor: string;
+  predictor: string | undefined;
   joint: string | undefined;
   vocab: string;
 }
@@ -92,35 +114,38 @@ interface ForeignChoice {
  */
 function chooseForeign(
   names: Set<string>,
-  layout: 'nemo' | 'sherpa',
+  stems: ForeignLayout,
   precision: Precision,
 ): { choice: ForeignChoice } | { missing: string[] } {
-  const stems: { encoder: string; predictor: string; joint?: string; vocab: string } = LAYOUTS[layout];
   const small: readonly Precision[] = precision === 'int8' ? ['int8', 'fp32'] : ['fp32'];
-  const encoder = graphName(names, stems.encoder, [precision]);
-  const predictor = graphName(names, stems.predictor, small);
-  const joint = stems.joint === undefined ? undefined : graphName(names, stems.joint, small);
-  const wanted = (stem: string) => (precision === 'int8' ? `${stem}.int8.onnx` : `${stem}.onnx`);
   const missing: string[] = [];
-  if (encoder === undefined) missing.push(wanted(stems.encoder));
-  if (predictor === undefined) missing.push(wanted(stems.predictor));
-  if (stems.joint !== undefined && joint === undefined) missing.push(wanted(stems.joint));
+  const graph = (stem: string | undefined, precisions: readonly Precision[]) => {
+    if (stem === undefined) return undefined;
+    const found = graphName(names, stem, precisions);
+    if (found === undefined) missing.push(precision === 'int8' ? `${stem}.int8.onnx` : `${stem}.onnx`);
+    return found;
+  };
+  const encoder = graph(stems.encoder, [precision]);
+  const predictor = graph(stems.predictor, small);
+  const joint = graph(stems.joint, small);
   if (!names.has(stems.vocab)) missing.push(stems.vocab);
-  if (encoder === undefined || predictor === undefined || missing.length > 0) return { missing };
-  return { choice: { layout, encoder, predictor, joint, vocab: stems.vocab } };
+  if (encoder === undefined || missing.length > 0) return { missing };
+  const { layout, rule, vocab } = stems;
+  return { choice: { layout, rule, encoder, predictor, joint, vocab } };
 }
 
 function foreignChoice(dir: string, list: string[], precision: Precision | undefined): ForeignChoice {
   const names = new Set(list);
   const wants: string[] = [`${CONTRACT_FILE} (ours)`];
-  for (const layout of ['nemo', 'sherpa'] as const) {
+  for (const stems of LAYOUTS) {
     const missing: string[] = [];
     for (const tried of precision === undefined ? (['fp32', 'int8'] as const) : [precision]) {
-      const result = chooseForeign(names, layout, tried);
+      const result = chooseForeign(names, stems, tried);
       if ('choice' in result) return result.choice;
       missing.push(`${tried} lacks ${result.missing.join(', ')}`);
     }
-    wants.push(`${layout} (${missing.join('; ')})`);
+    const title = stems.rule === 'ctc' ? `${stems.layout} CTC` : stems.layout;
+    wants.push(`${title} (${missing.join('; ')})`);
   }
   throw notFound(dir, `the files of one layout in ${dir}: ${wants.join(', or ')}`, describe(list));
 }
@@ -144,26 +169,28 @@ async function checkFile(dir: string, name: string, bytes: number | undefined): 
 }
 
 async function openOurs(dir: string): Promise<ModelFolder> {
-  const contract: Contract = await readContract(path.join(dir, CONTRACT_FILE));
+  const contract = await readContract(path.join(dir, CONTRACT_FILE));
   for (const [name, pin] of Object.entries(contract.files)) await checkFile(dir, name, pin.bytes);
-  const at = (name: string) => path.join(dir, name);
-  const graphs = [contract.encoder.file, contract.predictor.file, contract.joint.file];
+  const { encoder, predictor, joint, tokenizer } = contract;
   return {
     dir,
     layout: 'ours',
     name: contract.model.name,
     files: {
-      encoder: at(contract.encoder.file),
-      predictor: at(contract.predictor.file),
-      joint: at(contract.joint.file),
-      vocab: at(contract.tokenizer.file),
+      encoder: path.join(dir, encoder.file),
+      ...(predictor === undefined ? {} : { predictor: path.join(dir, predictor.file) }),
+      ...(joint === undefined ? {} : { joint: path.join(dir, joint.file) }),
+      vocab: path.join(dir, tokenizer.file),
     },
     contract: nativeContract(contract),
-    quantized: graphs.some((name) => name.includes('.int8.')),
+    precision: contract.precision,
   };
 }
 
-/** config.json of the onnx-asr layout: a few numbers that go before the family's. Unknown keys are left alone. */
+/** Architectures that `model_type` of a config.json may name. */
+const MODEL_TYPES = { transducer: /tdt|rnnt/, ctc: /ctc/ };
+
+/** config.json of the onnx-asr layout: a few numbers that go before the reference's. Unknown keys are left alone. */
 async function readNemoConfig(dir: string, contract: NativeContract): Promise<void> {
   const file = path.join(dir, 'config.json');
   const value = await readJsonFile(file);
@@ -174,7 +201,7 @@ async function readNemoConfig(dir: string, contract: NativeContract): Promise<vo
       field,
       expected: `${expected} (in ${file})`,
       received: JSON.stringify(config[field]),
-      remedy: 'Take a Parakeet TDT model; other architectures are not supported in this layout.',
+      remedy: 'Take a Parakeet or FastConformer model; other architectures are not supported in this layout.',
     });
   };
   const integer = (field: string, max: number): number | undefined => {
@@ -186,12 +213,14 @@ async function readNemoConfig(dir: string, contract: NativeContract): Promise<vo
     return number as number;
   };
   const type = config.model_type;
-  if (type !== undefined && !(typeof type === 'string' && type.includes('tdt')))
-    refuse('model_type', 'a TDT model');
-  contract.features.melBins = integer('features_size', 256) ?? contract.features.melBins;
-  contract.encoder.subsampling = integer('subsampling_factor', 64) ?? contract.encoder.subsampling;
-  contract.decode.maxSymbolsPerFrame =
-    integer('max_tokens_per_step', 1024) ?? contract.decode.maxSymbolsPerFrame;
+  const rule = contract.decode.rule === 'ctc' ? 'ctc' : 'transducer';
+  if (type !== undefined && !(typeof type === 'string' && MODEL_TYPES[rule].test(type)))
+    refuse('model_type', rule === 'ctc' ? 'a CTC model' : 'a TDT or RNN-T model');
+  const { features, encoder, decode } = contract;
+  features.melBins = integer('features_size', limits.melBinsMax) ?? features.melBins;
+  encoder.subsampling = integer('subsampling_factor', limits.subsamplingMax) ?? encoder.subsampling;
+  decode.maxSymbolsPerFrame =
+    integer('max_tokens_per_step', limits.symbolsPerFrameMax) ?? decode.maxSymbolsPerFrame;
 }
 
 async function openForeign(
@@ -200,21 +229,22 @@ async function openForeign(
   precision: Precision | undefined,
 ): Promise<ModelFolder> {
   const choice = foreignChoice(dir, list, precision);
-  const graphs = [choice.encoder, choice.predictor, ...(choice.joint === undefined ? [] : [choice.joint])];
-  for (const name of [...graphs, choice.vocab]) await checkFile(dir, name, undefined);
-  const contract = nativeContractOfFamily(await readFamily('parakeet-tdt'));
+  const { encoder, predictor, joint, vocab } = choice;
+  const graphs = [encoder, predictor, joint].filter((name): name is string => name !== undefined);
+  for (const name of [...graphs, vocab]) await checkFile(dir, name, undefined);
+  const contract = await derivedContract(choice.rule);
   if (choice.layout === 'nemo' && list.includes('config.json')) await readNemoConfig(dir, contract);
   return {
     dir,
     layout: choice.layout,
     files: {
-      encoder: path.join(dir, choice.encoder),
-      predictor: path.join(dir, choice.predictor),
-      ...(choice.joint === undefined ? {} : { joint: path.join(dir, choice.joint) }),
-      vocab: path.join(dir, choice.vocab),
+      encoder: path.join(dir, encoder),
+      ...(predictor === undefined ? {} : { predictor: path.join(dir, predictor) }),
+      ...(joint === undefined ? {} : { joint: path.join(dir, joint) }),
+      vocab: path.join(dir, vocab),
     },
     contract,
-    quantized: graphs.some((name) => name.endsWith('.int8.onnx')),
+    precision: graphs.some((name) => name.endsWith('.int8.onnx')) ? 'int8' : 'fp32',
   };
 }
 
@@ -228,9 +258,12 @@ export async function openModelFolder(dir: string, precision?: Precision): Promi
   const list = await listFolder(absolute);
   if (!list.includes(CONTRACT_FILE)) return openForeign(absolute, list, precision);
   const folder = await openOurs(absolute);
-  const has: Precision = folder.quantized ? 'int8' : 'fp32';
-  if (precision !== undefined && precision !== has) {
-    throw notFound(absolute, `a model of precision ${precision} in ${absolute}`, `one of ${has}`);
+  if (precision !== undefined && precision !== folder.precision) {
+    throw notFound(
+      absolute,
+      `a model of precision ${precision} in ${absolute}`,
+      `one of ${folder.precision}`,
+    );
   }
   return folder;
 }

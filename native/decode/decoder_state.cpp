@@ -4,15 +4,10 @@
 
 namespace trt_asr {
 
-namespace {
-// CONTRACT: at most this many sessions share a state. SOURCE: none, far beyond what memory holds. WHY: slots
-// times layers times width must stay within 64 bits. TODO: none.
-constexpr std::uint32_t slots_max = 1U << 20;
-}  // namespace
-
-Result<DecoderState> DecoderState::create(const TransducerConfig& config, std::uint32_t slots,
+Result<DecoderState> DecoderState::create(const DecoderConfig& config, std::uint32_t slots,
                                           Arena& arena) noexcept {
-  TRT_ASR_REQUIRE(slots >= 1 && slots <= slots_max, bad_argument, "slots", "1 to " + show(slots_max), slots,
+  TRT_ASR_REQUIRE(slots >= 1 && slots <= static_cast<std::uint32_t>(limits::sessions_max), bad_argument,
+                  "slots", "1 to " + show(limits::sessions_max), slots,
                   "Set sessionsMax within these limits.");
   TRT_ASR_REQUIRE(config.predictor_layers >= 1, internal, "predictor layers", "a derived config",
                   config.predictor_layers, "");
@@ -31,8 +26,8 @@ Result<DecoderState> DecoderState::create(const TransducerConfig& config, std::u
   return state;
 }
 
-Result<std::shared_ptr<DecoderState>> create_decoder_state(const TransducerConfig& config,
-                                                           std::uint32_t slots, Arena& arena) noexcept {
+Result<std::shared_ptr<DecoderState>> create_decoder_state(const DecoderConfig& config, std::uint32_t slots,
+                                                           Arena& arena) noexcept {
   TRT_ASR_ASSIGN(DecoderState state, DecoderState::create(config, slots, arena));
   return std::make_shared<DecoderState>(state);
 }

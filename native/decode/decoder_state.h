@@ -27,7 +27,7 @@ struct SlotState {
 class DecoderState {
  public:
   /// Errors: ERR_BAD_ARGUMENT for no slots, ERR_INTERNAL when the arena refuses.
-  [[nodiscard]] static Result<DecoderState> create(const TransducerConfig& config, std::uint32_t slots,
+  [[nodiscard]] static Result<DecoderState> create(const DecoderConfig& config, std::uint32_t slots,
                                                    Arena& arena) noexcept;
 
   [[nodiscard]] std::uint32_t slots() const noexcept { return slots_; }

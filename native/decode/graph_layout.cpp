@@ -3,15 +3,16 @@
 #include <cstring>
 
 #include "base/contract.h"
+#include "base/limits.generated.h"
 
 namespace trt_asr {
 
 namespace {
 
-// CONTRACT: every extent of a decoder graph lies in 1 ... extent_max. SOURCE: the widest axis known is the
-// joint's 8,198 classes. WHY: extents come from a file; products of three of them must stay within 64 bits.
-// TODO: none.
-constexpr std::int64_t extent_max = std::int64_t{1} << 20;
+// CONTRACT: every extent of a decoder graph lies in 1 ... extent_max. SOURCE: the widest axis is the joint's
+// classes: pieces, blank and durations. WHY: extents come from a file; products of three of them must stay
+// within 64 bits. TODO: none.
+constexpr std::int64_t extent_max = std::int64_t{limits::vocabulary_max} + 1 + limits::durations_max;
 
 // SOURCE: the names that tools/export writes, those of NeMo's RNNTDecoderJoint export, and those of the
 // sherpa-onnx export scripts, where the states carry names that tracing made up.

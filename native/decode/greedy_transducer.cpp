@@ -1,48 +1,44 @@
 #include "decode/greedy_transducer.h"
 
-#include <limits>
-#include <numeric>
-
 #include "base/contract.h"
 #include "decode/decoder_state.h"
 #include "decode/graph_layout.h"
-#include "decode/tdt_greedy.h"
+#include "decode/transducer_greedy.h"
 #include "decode/transducer_step.h"
 
 namespace trt_asr {
 
 namespace {
 
-// CONTRACT: a graph without a contract has the durations 0, 1, 2, 3, 4. SOURCE: every published Parakeet-TDT;
-// neither the NeMo nor the sherpa-onnx layout carries the list. WHY: any other remainder is, as far as can be
-// seen, a vocabulary of another model, and would give wrong text without an error. TODO: read the list from
-// metadata once an exporter writes it.
-constexpr std::int32_t durations_count_derived = 5;
-
 constexpr const char* remedy_vocabulary = "Use the vocabulary that was exported with this very model.";
 
-/// Durations from what the joint gives beyond the V + 1 tokens, or a check of those declared against it.
-Status settle_durations(const std::string& path, std::int32_t classes, DecodeRules& rules) noexcept {
-  const std::int32_t beyond = classes - (rules.vocabulary + 1);
-  const std::string field = path + " (classes of the joint)";
-  TRT_ASR_REQUIRE(beyond >= 0, contract_mismatch, field,
-                  show(rules.vocabulary + 1) + " for a vocabulary of " + show(rules.vocabulary) +
-                      " and blank, and one a duration",
-                  classes, remedy_vocabulary);
-  TRT_ASR_REQUIRE(beyond > 0 || !rules.durations.empty(), contract_mismatch, field,
-                  "durations beside the " + show(rules.vocabulary + 1) + " tokens", classes,
-                  "RNN-T is not supported yet by this decoder: take a TDT model.");
-  if (rules.durations.empty() && beyond == durations_count_derived) {
-    rules.durations.resize(static_cast<std::size_t>(beyond));
-    std::iota(rules.durations.begin(), rules.durations.end(), 0);
-  }
-  const auto durations =
-      rules.durations.empty() ? durations_count_derived : static_cast<std::int32_t>(rules.durations.size());
-  TRT_ASR_REQUIRE(beyond == durations, contract_mismatch, field,
-                  show(rules.vocabulary + 1 + durations) + " for a vocabulary of " + show(rules.vocabulary) +
-                      ", blank and " + show(durations) + " durations",
+/// Refuses a joint whose classes are not the V + 1 tokens and these durations.
+Status check_classes(const std::string& field, std::int32_t classes, const DecodeRules& rules) noexcept {
+  const std::int32_t tokens = rules.vocabulary + 1;
+  const auto durations = static_cast<std::int32_t>(rules.durations.size());
+  const std::string of = " for a vocabulary of " + show(rules.vocabulary) + " and blank";
+  TRT_ASR_REQUIRE(classes == tokens + durations, contract_mismatch, field,
+                  durations == 0 ? show(tokens) + of
+                                 : show(tokens + durations) + of + ", and " + show(durations) + " durations",
                   classes, remedy_vocabulary);
   return {};
+}
+
+/// Decides between TDT and RNN-T where the contract does not, and checks the joint's classes.
+// CONTRACT: a graph without a contract is RNN-T when its joint gives V + 1 classes, and has the durations of
+// the reference contract when it gives as many more. SOURCE: every published Parakeet; neither the NeMo nor
+// the sherpa-onnx layout carries the list. WHY: any other remainder is, as far as can be seen, a vocabulary
+// of another model, and would give wrong text without an error. TODO: read the list from metadata once an
+// exporter writes it.
+Status settle_rule(const std::string& field, std::int32_t classes, DecodeRules& rules) noexcept {
+  const std::int32_t beyond = classes - (rules.vocabulary + 1);
+  if (rules.rule == DecodeRule::transducer) {
+    const bool is_rnnt = rules.durations.empty() && beyond == 0;
+    rules.rule = is_rnnt ? DecodeRule::rnnt : DecodeRule::tdt;
+  }
+  if (rules.rule == DecodeRule::tdt && rules.durations.empty())
+    rules.durations.assign(reference::durations.begin(), reference::durations.end());
+  return check_classes(field, classes, rules);
 }
 
 Status unify_engine(const std::shared_ptr<Engine>& engine, GraphKind kind, GraphDims& dims) noexcept {
@@ -53,7 +49,7 @@ Status unify_engine(const std::shared_ptr<Engine>& engine, GraphKind kind, Graph
   return unify_dims(engine->info(), *layout, dims);
 }
 
-/// What tdt_greedy steps over: the frames of one row.
+/// What transducer_greedy steps over: the frames of one row.
 struct RowStep {
   TransducerStep& graphs;
   std::span<const float> row_TD;
@@ -66,9 +62,9 @@ struct RowStep {
   [[nodiscard]] Status commit(std::int32_t label) noexcept { return graphs.commit(label); }
 };
 
-class GreedyTransducer final : public TransducerDecoder {
+class GreedyTransducer final : public GreedyDecoder {
  public:
-  GreedyTransducer(TransducerConfig config, TransducerStep step, DecoderState start,
+  GreedyTransducer(DecoderConfig config, TransducerStep step, DecoderState start,
                    std::shared_ptr<DecoderState> state) noexcept
       : config_(std::move(config)), step_(std::move(step)), start_(start), state_(std::move(state)) {
     step_.store(start_.at(0));
@@ -82,11 +78,10 @@ class GreedyTransducer final : public TransducerDecoder {
   }
 
   Status decode(const TensorView& encoded_BTD, std::span<DecodeRow> rows) noexcept override {
-    TRT_ASR_TRY(check_encoded(encoded_BTD));
-    for (std::size_t index = 0; index < rows.size(); ++index) {
-      rows[index].tokens_count = 0;
-      TRT_ASR_TRY(check_row(encoded_BTD.shape, rows, index));
-    }
+    TRT_ASR_TRY(check_batch(encoded_BTD, config_.encoder_width, rows, state_->slots()));
+    for (const DecodeRow& row : rows)
+      TRT_ASR_REQUIRE(state_->at(row.slot).started == 1, internal, "slot", "one that was reset", row.slot,
+                      "");
     for (DecodeRow& row : rows) TRT_ASR_TRY(decode_row(encoded_BTD, row));
     return {};
   }
@@ -101,46 +96,13 @@ class GreedyTransducer final : public TransducerDecoder {
     const SlotState slot = state_->at(row.slot);
     std::int32_t carry_frames = slot.carry_frames;
     step_.load(slot);
-    TRT_ASR_TRY(tdt_greedy(config_.rules, row_step, row, carry_frames));
+    TRT_ASR_TRY(transducer_greedy(config_.rules, row_step, row, carry_frames));
     step_.store(slot);
     slot.carry_frames = carry_frames;
     return {};
   }
 
-  Status check_encoded(const TensorView& encoded_BTD) const noexcept {
-    TRT_ASR_REQUIRE(encoded_BTD.dtype == DType::f32, contract_mismatch, "encoded_BTD", dtype_name(DType::f32),
-                    dtype_name(encoded_BTD.dtype), "");
-    TRT_ASR_REQUIRE(encoded_BTD.shape.rank() == 3, contract_mismatch, "encoded_BTD", "three axes",
-                    encoded_BTD.shape.text(), "");
-    TRT_ASR_REQUIRE(encoded_BTD.shape[2] == config_.encoder_width, contract_mismatch, "encoded_BTD",
-                    "a width of " + show(config_.encoder_width), encoded_BTD.shape.text(), "");
-    TRT_ASR_REQUIRE(encoded_BTD.is_contiguous(), internal, "encoded_BTD", "contiguous rows",
-                    encoded_BTD.strides.text(), "");
-    TRT_ASR_REQUIRE(encoded_BTD.space != MemorySpace::device, internal, "encoded_BTD", "host memory",
-                    "device memory", "");
-    return {};
-  }
-
-  Status check_row(const Shape& encoded, std::span<const DecodeRow> rows, std::size_t index) const noexcept {
-    const DecodeRow& row = rows[index];
-    TRT_ASR_REQUIRE(row.slot < state_->slots(), internal, "slot", "below " + show(state_->slots()), row.slot,
-                    "");
-    TRT_ASR_REQUIRE(state_->at(row.slot).started == 1, internal, "slot", "one that was reset", row.slot, "");
-    TRT_ASR_REQUIRE(row.row < encoded[0], internal, "row", "below " + show(encoded[0]), row.row, "");
-    TRT_ASR_REQUIRE(row.frame_begin >= 0, internal, "frame_begin", "at least 0", row.frame_begin, "");
-    TRT_ASR_REQUIRE(row.frame_begin <= row.frame_end, internal, "frame_begin",
-                    "at most " + show(row.frame_end), row.frame_begin, "");
-    TRT_ASR_REQUIRE(row.frame_end <= encoded[1], internal, "frame_end", "at most " + show(encoded[1]),
-                    row.frame_end, "");
-    TRT_ASR_REQUIRE(row.frame_origin <= std::numeric_limits<std::int32_t>::max() - row.frame_end, internal,
-                    "frame_origin", "a sum within 32 bits", row.frame_origin, "");
-    for (const DecodeRow& before : rows.first(index)) {
-      TRT_ASR_REQUIRE(before.slot != row.slot, internal, "slot", "one row a slot", row.slot, "");
-    }
-    return {};
-  }
-
-  TransducerConfig config_;
+  DecoderConfig config_;
   TransducerStep step_;
   DecoderState start_;  ///< One slot: the beginning of every utterance, computed once.
   std::shared_ptr<DecoderState> state_;
@@ -148,10 +110,10 @@ class GreedyTransducer final : public TransducerDecoder {
 
 }  // namespace
 
-Result<TransducerConfig> derive_transducer_config(const TransducerEngines& engines,
-                                                  const TransducerConfig& declared) noexcept {
+Result<DecoderConfig> derive_transducer_config(const TransducerEngines& engines,
+                                               const DecoderConfig& declared) noexcept {
   TRT_ASR_TRY(check_rules(declared.rules));
-  TransducerConfig config = declared;
+  DecoderConfig config = declared;
   GraphDims dims{.encoder_width = declared.encoder_width,
                  .predictor_width = declared.predictor_width,
                  .layers = declared.predictor_layers};
@@ -160,11 +122,17 @@ Result<TransducerConfig> derive_transducer_config(const TransducerEngines& engin
   if (!fused) TRT_ASR_TRY(unify_engine(engines.joint, GraphKind::joint, dims));
 
   const std::string& path = (fused ? engines.predictor : engines.joint)->info().path;
-  const bool durations_known = !config.rules.durations.empty();
-  TRT_ASR_REQUIRE(dims.classes != 0 || durations_known, contract_mismatch, path + " (classes of the joint)",
-                  "a fixed extent, or durations in the contract", "neither", "Write a contract.json.");
-  // A dynamic extent is settled by the run that opens a decoder.
-  if (dims.classes != 0) TRT_ASR_TRY(settle_durations(path, dims.classes, config.rules));
+  const std::string classes_field = path + " (classes of the joint)";
+  const bool rule_known = !config.rules.durations.empty() || config.rules.rule == DecodeRule::rnnt;
+  TRT_ASR_REQUIRE(dims.classes != 0 || rule_known, contract_mismatch, classes_field,
+                  "a fixed extent, or a rule and its durations in the contract", "neither",
+                  "Write a contract.json.");
+  if (dims.classes != 0) {
+    TRT_ASR_TRY(settle_rule(classes_field, dims.classes, config.rules));
+  } else if (config.rules.rule == DecodeRule::transducer) {
+    // A dynamic extent is settled by the run that opens a decoder.
+    config.rules.rule = DecodeRule::tdt;
+  }
   TRT_ASR_REQUIRE(dims.encoder_width >= 1, contract_mismatch, path + " (axis D)", "a width, here or declared",
                   "neither", "Write a contract.json.");
   TRT_ASR_REQUIRE(dims.predictor_width >= 1, contract_mismatch, path + " (axis H)",
@@ -177,12 +145,13 @@ Result<TransducerConfig> derive_transducer_config(const TransducerEngines& engin
   return config;
 }
 
-Result<std::unique_ptr<TransducerDecoder>> create_greedy_transducer(const TransducerEngines& engines,
-                                                                    const TransducerConfig& config,
-                                                                    std::shared_ptr<DecoderState> state,
-                                                                    Arena& arena) noexcept {
+Result<std::unique_ptr<GreedyDecoder>> create_greedy_transducer(const TransducerEngines& engines,
+                                                                const DecoderConfig& config,
+                                                                std::shared_ptr<DecoderState> state,
+                                                                Arena& arena) noexcept {
   TRT_ASR_TRY(check_rules(config.rules));
-  TRT_ASR_REQUIRE(!config.rules.durations.empty(), contract_mismatch, "durations", "at least one", "none",
+  const bool settled = config.rules.rule == DecodeRule::rnnt || !config.rules.durations.empty();
+  TRT_ASR_REQUIRE(settled, contract_mismatch, "durations", "at least one", "none",
                   "Derive the config from the graphs first.");
   TRT_ASR_ASSIGN(DecoderState start, DecoderState::create(config, 1, arena));
   TRT_ASR_REQUIRE(state->at(0).h_LH.size() == start.at(0).h_LH.size(), internal, "decoder state",
@@ -190,7 +159,7 @@ Result<std::unique_ptr<TransducerDecoder>> create_greedy_transducer(const Transd
   TRT_ASR_REQUIRE(state->at(0).predicted_H.size() == start.at(0).predicted_H.size(), internal,
                   "decoder state", "the width of this config", "another", "");
   TRT_ASR_ASSIGN(TransducerStep step, TransducerStep::open(engines, config, arena));
-  return std::unique_ptr<TransducerDecoder>(
+  return std::unique_ptr<GreedyDecoder>(
       std::make_unique<GreedyTransducer>(config, std::move(step), start, std::move(state)));
 }
 

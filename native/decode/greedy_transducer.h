@@ -1,11 +1,11 @@
 #pragma once
-// The generic decoder: predictor and joint as engines, TDT greedy on the host. It is the oracle of faster
-// ones.
+// The generic decoder of TDT and RNN-T: predictor and joint as engines, the search on the host. It is the
+// oracle of faster ones.
 
 #include <memory>
 
 #include "base/arena.h"
-#include "decode/transducer_decoder.h"
+#include "decode/greedy_decoder.h"
 #include "engine/engine.h"
 
 namespace trt_asr {
@@ -17,8 +17,8 @@ struct TransducerEngines {
   std::shared_ptr<Engine> joint;
 };
 
-/// What the contract says of predictor and joint. Zero means: derive it from the graphs.
-struct TransducerConfig {
+/// What the contract says of decoding. Zero means: derive it from the graphs. CTC has no predictor.
+struct DecoderConfig {
   DecodeRules rules;
   std::int32_t encoder_width = 0;     ///< D
   std::int32_t predictor_layers = 0;  ///< L
@@ -29,19 +29,19 @@ struct TransducerConfig {
 /// output, carry. A slot is used by one decoder at a time.
 class DecoderState;
 
-/// Checks the graphs against the contract and completes what it leaves open (layers, width; vocabulary and
-/// the number of durations where the contract has none: V is the tokenizer's, durations are what the joint
-/// has beyond V + 1).
-[[nodiscard]] Result<TransducerConfig> derive_transducer_config(const TransducerEngines& engines,
-                                                                const TransducerConfig& declared) noexcept;
+/// Checks the graphs against the contract and completes what it leaves open: layers and width, and the rule:
+/// V is the tokenizer's, and a joint of V + 1 classes is RNN-T, one with the durations of published models
+/// beyond them TDT.
+[[nodiscard]] Result<DecoderConfig> derive_transducer_config(const TransducerEngines& engines,
+                                                             const DecoderConfig& declared) noexcept;
 
-[[nodiscard]] Result<std::shared_ptr<DecoderState>> create_decoder_state(const TransducerConfig& config,
+[[nodiscard]] Result<std::shared_ptr<DecoderState>> create_decoder_state(const DecoderConfig& config,
                                                                          std::uint32_t slots,
                                                                          Arena& arena) noexcept;
 
 /// A decoder with lanes of its own on the engines. Claims its buffers from the arena.
-[[nodiscard]] Result<std::unique_ptr<TransducerDecoder>> create_greedy_transducer(
-    const TransducerEngines& engines, const TransducerConfig& config, std::shared_ptr<DecoderState> state,
+[[nodiscard]] Result<std::unique_ptr<GreedyDecoder>> create_greedy_transducer(
+    const TransducerEngines& engines, const DecoderConfig& config, std::shared_ptr<DecoderState> state,
     Arena& arena) noexcept;
 
 }  // namespace trt_asr

@@ -6,7 +6,7 @@
 
 namespace trt_asr {
 
-Result<TransducerStep> TransducerStep::open(const TransducerEngines& engines, const TransducerConfig& config,
+Result<TransducerStep> TransducerStep::open(const TransducerEngines& engines, const DecoderConfig& config,
                                             Arena& arena) noexcept {
   const DecodeRules& rules = config.rules;
   const GraphDims dims{.encoder_width = config.encoder_width,

@@ -19,7 +19,7 @@ class TransducerStep {
   /// Opens lanes, binds everything once and runs the graphs once, so that shapes which do not fit show here.
   /// Errors: ERR_CONTRACT_MISMATCH, ERR_INTERNAL.
   [[nodiscard]] static Result<TransducerStep> open(const TransducerEngines& engines,
-                                                   const TransducerConfig& config, Arena& arena) noexcept;
+                                                   const DecoderConfig& config, Arena& arena) noexcept;
 
   /// The beginning of an utterance: zero h and c, SOS (the blank id) as last token.
   [[nodiscard]] Status start() noexcept;

@@ -9,12 +9,7 @@ namespace trt_asr {
 
 namespace {
 
-// CONTRACT: encoder frames of a graph whose contract does not tell. SOURCE: NeMo's encoder.pos_emb_max_len,
-// 5000 in every published FastConformer. WHY: one frame past the table the graph is silently wrong. TODO:
-// read the table's extent out of the graph.
-constexpr std::int32_t frames_max_default = 5000;
-
-constexpr std::size_t tensors_count = 2;
+constexpr std::size_t inputs_count = 2;
 
 std::string tensor_field(const EngineInfo& info, const TensorSpec& spec) {
   return "'" + spec.name + "' of " + info.path;
@@ -44,22 +39,37 @@ Result<std::int32_t> agreed_extent(const EngineInfo& info, const TensorSpec& spe
 
 }  // namespace
 
+std::int32_t EncoderConfig::encoded_frames(std::int32_t features_frames) const noexcept {
+  // SOURCE: NeMo's calc_length. A convolution of stride 2 with 2 frames of padding in all makes
+  // floor((L - 1) / 2) + 1 of L frames, and with 3, as the causal one has, floor(L / 2) + 1.
+  const std::int32_t padded = features_frames + (causal_subsampling ? 2 : 1) * (subsampling - 1);
+  return padded / subsampling;
+}
+
 Result<Encoder::Layout> Encoder::find_layout(const EngineInfo& info) noexcept {
-  TRT_ASR_REQUIRE(info.inputs.size() == tensors_count, contract_mismatch, "inputs of " + info.path,
+  TRT_ASR_REQUIRE(info.inputs.size() == inputs_count, contract_mismatch, "inputs of " + info.path,
                   "2, features and lengths", info.inputs.size(),
                   "A cache-aware or fused export cannot serve as an offline encoder.");
-  TRT_ASR_REQUIRE(info.outputs.size() >= tensors_count, contract_mismatch, "outputs of " + info.path,
-                  "encoded frames and their lengths", info.outputs.size(), remedy_export);
   Layout layout;
-  TRT_ASR_ASSIGN(layout.features, find_tensor(info, info.inputs, "encoder", {"features", "audio_signal"}));
-  TRT_ASR_ASSIGN(layout.lengths, find_tensor(info, info.inputs, "encoder", {"lengths", "length"}));
-  TRT_ASR_ASSIGN(layout.encoded, find_tensor(info, info.outputs, "encoder", {"encoded", "outputs"}));
-  TRT_ASR_ASSIGN(layout.encoded_lengths, find_tensor(info, info.outputs, "encoder", {"encoded_lengths"}));
-  layout.time_last = info.outputs[layout.encoded].name == "outputs";
+  TRT_ASR_ASSIGN(layout.features,
+                 find_tensor(info, info.inputs, "encoder", {"features", "audio_signal", "processed_signal"}));
+  TRT_ASR_ASSIGN(layout.lengths,
+                 find_tensor(info, info.inputs, "encoder", {"lengths", "length", "processed_signal_length"}));
+  TRT_ASR_ASSIGN(layout.encoded,
+                 find_tensor(info, info.outputs, "encoder", {"encoded", "outputs", "log_probs", "logprobs"}));
+  const std::string& encoded_name = info.outputs[layout.encoded].name;
+  auto encoded_lengths = find_tensor(info, info.outputs, "encoder", {"encoded_lengths"});
+  if (encoded_lengths.ok()) {
+    layout.encoded_lengths = encoded_lengths.value();
+  } else if (encoded_name != "log_probs" && encoded_name != "logprobs") {
+    return encoded_lengths.take_error();
+  }
+  layout.time_last = encoded_name == "outputs";
   TRT_ASR_TRY(check_spec(info, info.inputs[layout.features], DType::f32, 3));
   TRT_ASR_TRY(check_spec(info, info.inputs[layout.lengths], DType::i64, 1));
   TRT_ASR_TRY(check_spec(info, info.outputs[layout.encoded], DType::f32, 3));
-  TRT_ASR_TRY(check_spec(info, info.outputs[layout.encoded_lengths], DType::i64, 1));
+  if (layout.encoded_lengths.has_value())
+    TRT_ASR_TRY(check_spec(info, info.outputs[*layout.encoded_lengths], DType::i64, 1));
   return layout;
 }
 
@@ -73,7 +83,11 @@ Result<EncoderConfig> Encoder::complete(const EngineInfo& info, const Layout& la
                   config.subsampling, "");
   TRT_ASR_REQUIRE(config.frames_max >= 0, contract_mismatch, "encoder.frames_max", "at least 1",
                   config.frames_max, "");
-  if (config.frames_max == 0) config.frames_max = frames_max_default;
+  // One frame past the position table a graph is silently wrong.
+  // TODO: read the table's extent out of the graph, where no contract tells it.
+  if (config.frames_max == 0) config.frames_max = reference::frames_max;
+  TRT_ASR_REQUIRE(config.whole_frames_max() >= 1, contract_mismatch, "encoder.frames_max",
+                  "at least 2 with causal subsampling", config.frames_max, "");
   return config;
 }
 
@@ -111,10 +125,6 @@ Status Encoder::claim(std::int32_t batch_max, std::int32_t features_frames_max, 
   return {};
 }
 
-std::int32_t Encoder::encoded_frames(std::int32_t features_frames) const noexcept {
-  return features_frames / config_.subsampling + (features_frames % config_.subsampling != 0 ? 1 : 0);
-}
-
 std::span<float> Encoder::features_MT(std::int32_t row, std::int32_t longest_frames) noexcept {
   const std::size_t row_elements =
       static_cast<std::size_t>(config_.mel_bins) * static_cast<std::size_t>(longest_frames);
@@ -126,7 +136,8 @@ Status Encoder::check_lengths(std::span<const std::int32_t> lengths) const noexc
   TRT_ASR_REQUIRE(lengths.size() <= static_cast<std::size_t>(batch_max_), bad_argument, "encoder batch",
                   "at most " + show(batch_max_) + " rows", lengths.size(), "");
   for (const std::int32_t length : lengths) {
-    TRT_ASR_REQUIRE(length >= 1, bad_argument, "feature frames", "at least 1", length, "");
+    TRT_ASR_REQUIRE(length >= 0 && encoded_frames(length) >= 1, bad_argument, "feature frames",
+                    config_.causal_subsampling ? "at least 0" : "at least 1", length, "");
     TRT_ASR_REQUIRE(length <= features_frames_max_, bad_argument, "feature frames",
                     "at most " + show(features_frames_max_), length, "Use shorter windows.");
     TRT_ASR_REQUIRE(encoded_frames(length) <= config_.frames_max, bad_argument, "encoder frames",
@@ -159,7 +170,8 @@ Status Encoder::bind(std::int64_t rows, std::int64_t longest) noexcept {
                                 host(features_.data(), DType::f32, {rows, config_.mel_bins, longest})));
   TRT_ASR_TRY(engine.bind_input(lane_.id(), layout_.lengths, host(lengths_.data(), DType::i64, {rows})));
   TRT_ASR_TRY(engine.bind_output(lane_.id(), layout_.encoded, output));
-  return engine.bind_output(lane_.id(), layout_.encoded_lengths,
+  if (!layout_.encoded_lengths.has_value()) return {};
+  return engine.bind_output(lane_.id(), *layout_.encoded_lengths,
                             host(encoded_lengths_.data(), DType::i64, {rows}));
 }
 
@@ -186,10 +198,12 @@ void Encoder::transpose(std::int64_t rows) noexcept {
 Status Encoder::check_row(std::size_t row, std::int32_t length) noexcept {
   const EngineInfo& info = lane_.engine().info();
   const std::int32_t frames = encoded_frames(length);
-  TRT_ASR_REQUIRE(encoded_lengths_[row] == frames, contract_mismatch,
-                  tensor_field(info, info.outputs[layout_.encoded_lengths]),
-                  show(frames) + " frames for " + show(length) + " feature frames", encoded_lengths_[row],
-                  "The contract's subsampling does not describe this graph.");
+  if (layout_.encoded_lengths.has_value()) {
+    TRT_ASR_REQUIRE(encoded_lengths_[row] == frames, contract_mismatch,
+                    tensor_field(info, info.outputs[*layout_.encoded_lengths]),
+                    show(frames) + " frames for " + show(length) + " feature frames", encoded_lengths_[row],
+                    "The contract's subsampling, or causal_subsampling, does not describe this graph.");
+  }
   const auto row_frames = static_cast<std::size_t>(encoded_BTD_.shape[1]);
   const auto width = static_cast<std::size_t>(config_.width);
   const bool finite =
@@ -201,7 +215,8 @@ Status Encoder::check_row(std::size_t row, std::int32_t length) noexcept {
 
 Status Encoder::encode(std::span<const std::int32_t> lengths) noexcept {
   TRT_ASR_TRY(check_lengths(lengths));
-  const std::int32_t longest = *std::max_element(lengths.begin(), lengths.end());
+  // A causal encoder makes a frame of a row without features, but no graph takes a tensor without elements.
+  const std::int32_t longest = std::max(1, *std::max_element(lengths.begin(), lengths.end()));
   for (std::size_t row = 0; row < lengths.size(); ++row) {
     lengths_[row] = lengths[row];
     zero_beyond(row, lengths[row], longest);

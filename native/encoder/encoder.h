@@ -4,46 +4,66 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "base/arena.h"
+#include "base/limits.generated.h"
 #include "engine/engine.h"
 
 namespace trt_asr {
 
 /// What the contract says of the encoder. Zero means: derive it from the graph.
 struct EncoderConfig {
-  std::int32_t mel_bins = 0;     ///< M
-  std::int32_t width = 0;        ///< D
-  std::int32_t subsampling = 8;  ///< Feature frames per encoder frame.
-  std::int32_t frames_max = 0;   ///< Rows of the position table, in encoder frames; longer input is refused.
+  std::int32_t mel_bins = 0;  ///< M
+  std::int32_t width = 0;     ///< D: of the output; the classes where that is log-probabilities.
+  std::int32_t subsampling = reference::subsampling;  ///< Feature frames per encoder frame.
+  std::int32_t frames_max = 0;  ///< Rows of the position table, in encoder frames; longer input is refused.
+  bool causal_subsampling = false;  ///< Each convolution sees no later frame, and gives one more.
+
+  /// Encoder frames of `features_frames` (L) feature frames: ceil(L / subsampling), and
+  /// floor((L + 2 (subsampling - 1)) / subsampling) when causal, which is 1 where L is 0. Computed on the
+  /// host: a half-precision graph gets it wrong for long input.
+  [[nodiscard]] std::int32_t encoded_frames(std::int32_t features_frames) const noexcept;
+
+  /// The longest audio, in whole encoder frames of `subsampling` feature frames each, that the position table
+  /// reaches. Of n of them a causal encoder makes n + 1.
+  [[nodiscard]] std::int32_t whole_frames_max() const noexcept {
+    return frames_max - (causal_subsampling ? 1 : 0);
+  }
 };
 
 class Encoder {
  public:
-  /// Finds the tensors by their names (ours, NeMo / onnx-asr, sherpa-onnx), checks dtype, rank and fixed
+  /// Finds the tensors by their names (ours, NeMo / onnx-asr, sherpa-onnx; encoded frames, or a CTC model's
+  /// log-probabilities, which may come without their lengths), checks dtype, rank and fixed
   /// extents against `config`, opens a lane and claims buffers for `batch_max` rows of `features_frames_max`
   /// feature frames. Errors: ERR_CONTRACT_MISMATCH naming file and tensor.
   [[nodiscard]] static Result<Encoder> open(std::shared_ptr<Engine> engine, const EncoderConfig& config,
                                             std::int32_t batch_max, std::int32_t features_frames_max,
                                             Arena& arena) noexcept;
 
-  /// Encoder frames of `features_frames` feature frames: ceil(L / subsampling). Computed on the host: a
-  /// half-precision graph gets it wrong for long input.
-  [[nodiscard]] std::int32_t encoded_frames(std::int32_t features_frames) const noexcept;
+  [[nodiscard]] std::int32_t encoded_frames(std::int32_t features_frames) const noexcept {
+    return config_.encoded_frames(features_frames);
+  }
 
   /// Where a row's features are written before `encode`: element (m, t) at m * stride + t, stride = the
   /// batch's longest row.
   [[nodiscard]] std::span<float> features_MT(std::int32_t row, std::int32_t longest_frames) noexcept;
 
   /// Encodes rows with these valid feature frames; frames beyond a row's own length are zeroed here. 1 <=
-  /// rows <= batch_max, 1 <= length <= features_frames_max. Checks that the graph's own lengths agree and
-  /// that the output is finite. Errors: ERR_BAD_ARGUMENT (length, rows), ERR_CONTRACT_MISMATCH (lengths, not
-  /// finite), ERR_INTERNAL (the engine failed).
+  /// rows <= batch_max, length <= features_frames_max, at least one encoder frame each. Checks that the
+  /// graph's own lengths agree, where it gives them, and that the output is finite. Errors: ERR_BAD_ARGUMENT
+  /// (length, rows), ERR_CONTRACT_MISMATCH (lengths, not finite), ERR_INTERNAL (the engine failed).
   [[nodiscard]] Status encode(std::span<const std::int32_t> lengths) noexcept;
 
   /// The last batch, f32 [rows, frames of the longest row, D], contiguous.
   [[nodiscard]] const TensorView& encoded_BTD() const noexcept { return encoded_BTD_; }
+
+  /// One row without a frame: what is decoded of a window that is too short to encode.
+  [[nodiscard]] TensorView no_frames() const noexcept {
+    return TensorView::contiguous(encoded_.data(), DType::f32, MemorySpace::host, {1, 0, config_.width});
+  }
 
   [[nodiscard]] const EncoderConfig& config() const noexcept { return config_; }
 
@@ -53,8 +73,8 @@ class Encoder {
     std::size_t features = 0;
     std::size_t lengths = 0;
     std::size_t encoded = 0;
-    std::size_t encoded_lengths = 0;
-    bool time_last = false;  ///< The graph gives [B, D, T'], as NeMo exports it.
+    std::optional<std::size_t> encoded_lengths;  ///< NeMo's own CTC export has none.
+    bool time_last = false;                      ///< The graph gives [B, D, T'], as NeMo exports it.
   };
 
   Encoder(const EncoderConfig& config, const Layout& layout, LaneHandle lane) noexcept

@@ -11,34 +11,30 @@ namespace trt_asr {
 
 namespace {
 
-// CONTRACT: upper bounds of a front end's sizes. SOURCE: no NeMo configuration comes near them. WHY: they
-// keep products far from overflow and a hostile contract from claiming all memory. TODO: none.
-constexpr std::int32_t fft_samples_max = 16384;
-constexpr std::int32_t mel_bins_max = 256;
-constexpr std::int32_t sample_rate_hz_max = 384000;
-
 Status check_sizes(const LogMelConfig& config) noexcept {
   const char* remedy = "Check `features` in the model's contract.json.";
   TRT_ASR_REQUIRE(config.sample_rate_hz >= 1, bad_argument, "features.sample_rate_hz", "at least 1",
                   config.sample_rate_hz, remedy);
-  TRT_ASR_REQUIRE(config.sample_rate_hz <= sample_rate_hz_max, bad_argument, "features.sample_rate_hz",
-                  "at most " + show(sample_rate_hz_max), config.sample_rate_hz, remedy);
+  TRT_ASR_REQUIRE(config.sample_rate_hz <= limits::sample_rate_hz_max, bad_argument,
+                  "features.sample_rate_hz", "at most " + show(limits::sample_rate_hz_max),
+                  config.sample_rate_hz, remedy);
   TRT_ASR_REQUIRE(config.mel_bins >= 1, bad_argument, "features.mel_bins", "at least 1", config.mel_bins,
                   remedy);
-  TRT_ASR_REQUIRE(config.mel_bins <= mel_bins_max, bad_argument, "features.mel_bins",
-                  "at most " + show(mel_bins_max), config.mel_bins, remedy);
-  TRT_ASR_REQUIRE(config.fft_samples >= 4, bad_argument, "features.fft_samples", "at least 4",
-                  config.fft_samples, remedy);
-  TRT_ASR_REQUIRE(config.fft_samples <= fft_samples_max, bad_argument, "features.fft_samples",
-                  "at most " + show(fft_samples_max), config.fft_samples, remedy);
+  TRT_ASR_REQUIRE(config.mel_bins <= limits::mel_bins_max, bad_argument, "features.mel_bins",
+                  "at most " + show(limits::mel_bins_max), config.mel_bins, remedy);
+  TRT_ASR_REQUIRE(config.fft_samples >= limits::fft_samples_min, bad_argument, "features.fft_samples",
+                  "at least " + show(limits::fft_samples_min), config.fft_samples, remedy);
+  TRT_ASR_REQUIRE(config.fft_samples <= limits::fft_samples_max, bad_argument, "features.fft_samples",
+                  "at most " + show(limits::fft_samples_max), config.fft_samples, remedy);
   TRT_ASR_REQUIRE(std::has_single_bit(static_cast<std::uint32_t>(config.fft_samples)), bad_argument,
                   "features.fft_samples", "a power of two", config.fft_samples, remedy);
-  TRT_ASR_REQUIRE(config.window_samples >= 2, bad_argument, "features.window_samples", "at least 2",
+  TRT_ASR_REQUIRE(config.window_samples >= limits::window_samples_min, bad_argument,
+                  "features.window_samples", "at least " + show(limits::window_samples_min),
                   config.window_samples, remedy);
   TRT_ASR_REQUIRE(config.window_samples <= config.fft_samples, bad_argument, "features.window_samples",
                   "at most fft_samples, " + show(config.fft_samples), config.window_samples, remedy);
-  TRT_ASR_REQUIRE(config.hop_samples >= 1, bad_argument, "features.hop_samples", "at least 1",
-                  config.hop_samples, remedy);
+  TRT_ASR_REQUIRE(config.hop_samples >= limits::hop_samples_min, bad_argument, "features.hop_samples",
+                  "at least " + show(limits::hop_samples_min), config.hop_samples, remedy);
   TRT_ASR_REQUIRE(config.hop_samples <= config.fft_samples, bad_argument, "features.hop_samples",
                   "at most fft_samples, " + show(config.fft_samples), config.hop_samples, remedy);
   return {};

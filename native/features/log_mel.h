@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/arena.h"
+#include "base/limits.generated.h"
 #include "base/result.h"
 #include "features/fft.h"
 #include "features/mel_filterbank.h"
@@ -18,17 +19,17 @@ enum class Normalization : std::uint8_t { none, per_feature };
 
 /// Every number of the front end, from the model's contract.
 struct LogMelConfig {
-  std::int32_t sample_rate_hz = 16000;
-  std::int32_t mel_bins = 128;
-  std::int32_t fft_samples = 512;
-  std::int32_t window_samples = 400;
-  std::int32_t hop_samples = 160;
-  double pre_emphasis = 0.97;
-  double mel_low_hz = 0;
-  double mel_high_hz = 8000;
-  double log_guard = 5.960464477539063e-08;  ///< 2^-24, added before the logarithm.
+  std::int32_t sample_rate_hz = reference::sample_rate_hz;
+  std::int32_t mel_bins = reference::mel_bins;
+  std::int32_t fft_samples = reference::fft_samples;
+  std::int32_t window_samples = reference::window_samples;
+  std::int32_t hop_samples = reference::hop_samples;
+  double pre_emphasis = reference::pre_emphasis;
+  double mel_low_hz = reference::mel_low_hz;
+  double mel_high_hz = reference::mel_high_hz;
+  double log_guard = reference::log_guard;  ///< 2^-24, added before the logarithm.
   Normalization normalization = Normalization::per_feature;
-  double normalization_epsilon = 1e-5;  ///< Added to the standard deviation.
+  double normalization_epsilon = reference::normalization_epsilon;  ///< Added to the standard deviation.
 };
 
 /// What a caller still holds of a signal: samples [origin, origin + samples.size()).

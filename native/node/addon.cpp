@@ -4,6 +4,7 @@
 #include "engine/ort/ort_engine.h"
 #include "node/background.h"
 #include "node/config.h"
+#include "node/inspect.h"
 #include "node/js.h"
 #include "node/recognizer_object.h"
 
@@ -80,6 +81,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new InstanceData{Napi::Persistent(RecognizerObject::define(env))};
   env.SetInstanceData(data);
   exports.Set("openRecognizer", Napi::Function::New(env, open_recognizer, "openRecognizer"));
+  exports.Set("describeGraph", Napi::Function::New(env, describe_graph, "describeGraph"));
+  exports.Set("vocabularySize", Napi::Function::New(env, vocabulary_size, "vocabularySize"));
   exports.Set("ortVersion", Napi::Function::New(env, ort_version_of, "ortVersion"));
   return exports;
 }

@@ -44,6 +44,14 @@ class Reader {
     return fits ? static_cast<std::int32_t>(value) : 0;
   }
 
+  bool boolean(const char* name) {
+    if (error_) return false;
+    const Napi::Value value = object_.Get(name);
+    if (value.IsBoolean()) return value.As<Napi::Boolean>();
+    wrong(name, "a boolean");
+    return false;
+  }
+
   std::string string(const char* name) {
     if (error_) return {};
     const Napi::Value value = object_.Get(name);
@@ -78,14 +86,15 @@ class Reader {
     if (!error_ && other.error_) error_ = other.error_;
   }
 
+  /// Keeps an error of one of the properties, unless there was one before.
+  void wrong(const char* name, const char* expected) {
+    if (!error_) error_ = Error{ErrorCode::bad_argument, path_ + "." + name, expected, "something else", ""};
+  }
+
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 
  private:
   explicit Reader(Error error) : error_(std::move(error)) {}
-
-  void wrong(const char* name, const char* expected) {
-    if (!error_) error_ = Error{ErrorCode::bad_argument, path_ + "." + name, expected, "something else", ""};
-  }
 
   Napi::Object object_;
   std::string path_;
@@ -110,30 +119,42 @@ LogMelConfig read_features(Reader& in, Reader& parent) {
   return features;
 }
 
+DecodeRule read_rule(Reader& decode) {
+  const std::string rule = decode.string("rule");
+  for (const DecodeRule known : {DecodeRule::transducer, DecodeRule::tdt, DecodeRule::rnnt}) {
+    if (rule == decode_rule_name(known)) return known;
+  }
+  if (rule != decode_rule_name(DecodeRule::ctc)) decode.wrong("rule", "transducer, tdt, rnnt or ctc");
+  return DecodeRule::ctc;
+}
+
 ModelContract read_contract(Reader& contract, Reader& parent) {
   ModelContract out;
+  out.derived = contract.boolean("derived");
   Reader features = contract.child("features");
   out.features = read_features(features, contract);
 
   Reader encoder = contract.child("encoder");
   out.encoder.width = encoder.integer("width");
   out.encoder.subsampling = encoder.integer("subsampling");
+  out.encoder.causal_subsampling = encoder.boolean("causalSubsampling");
   out.encoder.frames_max = encoder.integer("framesMax");
   contract.join(encoder);
 
   Reader predictor = contract.child("predictor");
-  out.transducer.predictor_layers = predictor.integer("layers");
-  out.transducer.predictor_width = predictor.integer("width");
+  out.decoder.predictor_layers = predictor.integer("layers");
+  out.decoder.predictor_width = predictor.integer("width");
   contract.join(predictor);
 
   Reader tokenizer = contract.child("tokenizer");
-  out.transducer.rules.vocabulary = tokenizer.integer("vocabulary");
+  out.decoder.rules.vocabulary = tokenizer.integer("vocabulary");
   contract.join(tokenizer);
 
   Reader decode = contract.child("decode");
-  out.transducer.rules.blank_id = decode.integer("blankId");
-  out.transducer.rules.durations = decode.integers("durations");
-  out.transducer.rules.max_symbols_per_frame = decode.integer("maxSymbolsPerFrame");
+  out.decoder.rules.rule = read_rule(decode);
+  out.decoder.rules.blank_id = decode.integer("blankId");
+  out.decoder.rules.durations = decode.integers("durations");
+  out.decoder.rules.max_symbols_per_frame = decode.integer("maxSymbolsPerFrame");
   contract.join(decode);
   parent.join(contract);
   return out;
@@ -146,7 +167,7 @@ Result<RecognizerConfig> read_config(const Napi::Value& value) {
   Reader root(value, "config");
   Reader files = root.child("files");
   config.model.files.encoder = files.string("encoder");
-  config.model.files.predictor = files.string("predictor");
+  config.model.files.predictor = files.optional_string("predictor");
   config.model.files.joint = files.optional_string("joint");
   config.model.files.vocabulary = files.string("vocab");
   root.join(files);

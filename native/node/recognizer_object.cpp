@@ -121,9 +121,9 @@ Napi::Value RecognizerObject::start(const Napi::CallbackInfo& info) {
   Recognizer* recognizer = open_recognizer(env);
   if (recognizer == nullptr) return env.Undefined();
   const Model& model = recognizer->model();
-  auto utterance =
-      std::make_unique<Utterance>(Utterance{this, Napi::Persistent(info[0].As<Napi::Function>()),
-                                            TranscriptAssembler(model.tokenizer, model.frame_ms())});
+  auto utterance = std::make_unique<Utterance>(
+      Utterance{this, Napi::Persistent(info[0].As<Napi::Function>()),
+                TranscriptAssembler(model.tokenizer, model.frame_ms(), model.contract.decoder.rules.rule)});
   const Result<UtteranceId> id = recognizer->start(utterance.get());
   if (threw(env, id)) return env.Undefined();
   if (utterances_.empty()) {
@@ -212,12 +212,18 @@ Napi::Value RecognizerObject::describe(const Napi::CallbackInfo& info) {
   const napi_value out = js.object();
   js.set(out, "backend", engine.backend);
   js.set(out, "backendVersion", engine.backend_version);
+  const DecoderConfig& decoder = contract.decoder;
+  js.set(out, "rule", decode_rule_name(decoder.rules.rule));
   js.set(out, "melBins", contract.features.mel_bins);
+  js.set(out, "normalization",
+         contract.features.normalization == Normalization::none ? "none" : "per_feature");
+  js.set(out, "subsampling", contract.encoder.subsampling);
+  js.set(out, "framesMax", contract.encoder.frames_max);
   js.set(out, "encoderWidth", contract.encoder.width);
-  js.set(out, "predictorLayers", contract.transducer.predictor_layers);
-  js.set(out, "predictorWidth", contract.transducer.predictor_width);
-  js.set(out, "vocabulary", contract.transducer.rules.vocabulary);
-  js.set(out, "durations", static_cast<double>(contract.transducer.rules.durations.size()));
+  js.set(out, "predictorLayers", decoder.predictor_layers);
+  js.set(out, "predictorWidth", decoder.predictor_width);
+  js.set(out, "vocabulary", decoder.rules.vocabulary);
+  js.set(out, "durations", static_cast<double>(decoder.rules.durations.size()));
   js.set(out, "frameMs", recognizer->model().frame_ms());
   js.set(out, "sampleRateHz", contract.features.sample_rate_hz);
   js.set(out, "windowSamples", static_cast<double>(recognizer->plan().window_samples));

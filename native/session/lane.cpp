@@ -28,7 +28,7 @@ class Stopwatch {
 }  // namespace
 
 Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const WindowPlan& plan,
-                                         std::shared_ptr<DecoderState> state, Arena& arena) noexcept {
+                                         const DecoderSlots& slots, Arena& arena) noexcept {
   const auto hop_samples = static_cast<std::size_t>(model.contract.features.hop_samples);
   const auto features_frames_max = static_cast<std::int32_t>(plan.window_samples / hop_samples);
   TRT_ASR_ASSIGN(LogMel mel, LogMel::create(model.contract.features, arena));
@@ -37,11 +37,10 @@ Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const WindowPlan& p
                  Encoder::open(model.encoder, model.contract.encoder, 1, features_frames_max, arena));
 
   std::unique_ptr<Lane> lane(new Lane(plan, std::move(mel), std::move(pauses), std::move(encoder)));
-  const auto symbols_max = static_cast<std::size_t>(model.contract.transducer.rules.max_symbols_per_frame);
-  const auto frames_max = static_cast<std::size_t>(lane->encoder_.encoded_frames(features_frames_max));
-  TRT_ASR_ASSIGN(lane->tokens_, arena.claim<Token>(frames_max * symbols_max));
-  TRT_ASR_ASSIGN(lane->decoder_, create_greedy_transducer(model.transducer, model.contract.transducer,
-                                                          std::move(state), arena));
+  const std::int32_t frames_max = lane->encoder_.encoded_frames(features_frames_max);
+  const DecoderConfig& decoder = model.contract.decoder;
+  TRT_ASR_ASSIGN(lane->tokens_, arena.claim<Token>(tokens_room(decoder.rules, frames_max)));
+  TRT_ASR_ASSIGN(lane->decoder_, open_decoder(model.transducer, decoder, slots, arena));
   return lane;
 }
 
@@ -73,6 +72,8 @@ Status Lane::compute_features(std::span<const float> samples) noexcept {
   const Stopwatch stopwatch(times_.features_ns);
   const std::size_t frames = mel_.frames(samples.size());
   features_frames_ = static_cast<std::int32_t>(frames);
+  // Of less than a hop a causal encoder makes a frame, as in NeMo; of nothing there is nothing to say.
+  encoded_frames_ = samples.empty() ? 0 : encoder_.encoded_frames(features_frames_);
   if (frames == 0) return {};
   const std::span<float> features_MT = encoder_.features_MT(0, features_frames_);
   TRT_ASR_TRY(mel_.log_mel(samples, 0, frames, features_MT, frames));
@@ -82,19 +83,22 @@ Status Lane::compute_features(std::span<const float> samples) noexcept {
 Result<std::span<const Token>> Lane::recognize(const Window& window, SlotId slot, std::int32_t frame_origin,
                                                bool fresh) noexcept {
   if (fresh) TRT_ASR_TRY(decoder_->reset(slot));
-  if (features_frames_ == 0) return std::span<const Token>();
-  {
+  TensorView encoded_BTD = encoder_.no_frames();
+  if (encoded_frames_ > 0) {
     const Stopwatch stopwatch(times_.encoder_ns);
     TRT_ASR_TRY(encoder_.encode(std::span<const std::int32_t>(&features_frames_, 1)));
+    encoded_BTD = encoder_.encoded_BTD();
   }
   const Stopwatch stopwatch(times_.decode_ns);
   DecodeRow row;
   row.slot = slot;
-  row.frame_end = std::min(window.frame_end, encoder_.encoded_frames(features_frames_));
+  // Up to a pause all is decoded, also the frame that a causal encoder adds: it alone hears the last samples.
+  row.frame_end = window.at_pause ? encoded_frames_ : std::min(window.frame_end, encoded_frames_);
   row.frame_begin = std::min(window.frame_begin, row.frame_end);
   row.frame_origin = frame_origin;
+  row.ends = window.at_pause;
   row.tokens = tokens_;
-  TRT_ASR_TRY(decoder_->decode(encoder_.encoded_BTD(), std::span<DecodeRow>(&row, 1)));
+  TRT_ASR_TRY(decoder_->decode(encoded_BTD, std::span<DecodeRow>(&row, 1)));
   return std::span<const Token>(tokens_.first(row.tokens_count));
 }
 

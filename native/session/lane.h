@@ -35,8 +35,7 @@ struct Window {
 class Lane {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Lane>> open(const Model& model, const WindowPlan& plan,
-                                                          std::shared_ptr<DecoderState> state,
-                                                          Arena& arena) noexcept;
+                                                          const DecoderSlots& slots, Arena& arena) noexcept;
 
   /// Decides on the next window of a slot that is ready.
   [[nodiscard]] Window plan_window(const Slot& slot) noexcept;
@@ -44,8 +43,8 @@ class Lane {
   /// samples -> features, into the encoder's input. Afterwards the samples are no longer needed.
   [[nodiscard]] Status compute_features(std::span<const float> samples) noexcept;
 
-  /// features -> encoder -> tokens of the window's decoded frames. Without a feature frame there are no
-  /// tokens.
+  /// features -> encoder -> tokens of the window's decoded frames. Without an encoder frame there is only
+  /// what the decoder still held back.
   [[nodiscard]] Result<std::span<const Token>> recognize(const Window& window, SlotId slot,
                                                          std::int32_t frame_origin, bool fresh) noexcept;
 
@@ -59,9 +58,10 @@ class Lane {
   LogMel mel_;
   PauseFinder pauses_;
   Encoder encoder_;
-  std::unique_ptr<TransducerDecoder> decoder_;
+  std::unique_ptr<GreedyDecoder> decoder_;
   std::span<Token> tokens_;
   std::int32_t features_frames_ = 0;
+  std::int32_t encoded_frames_ = 0;
   StageTimes times_;
 };
 

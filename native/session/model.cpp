@@ -1,5 +1,8 @@
 #include "session/model.h"
 
+#include <charconv>
+#include <system_error>
+
 #include "base/contract.h"
 #include "engine/ort/ort_engine.h"
 
@@ -7,52 +10,83 @@ namespace trt_asr {
 
 namespace {
 
-constexpr std::int32_t audio_rate_hz = 16000;
-
 Result<std::shared_ptr<Engine>> load_graph(const std::string& path, std::int32_t threads) noexcept {
   return load_ort_engine(OrtEngineConfig{path, threads});
 }
 
-}  // namespace
-
-Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noexcept {
-  ModelContract contract = config.contract;
-  // CONTRACT: audio comes at 16 kHz. SOURCE: lib/audio, which resamples to it; every Parakeet preprocessor.
-  // WHY: another rate would give wrong text without an error. TODO: take the rate from the contract when a
-  // model needs another.
-  TRT_ASR_REQUIRE(contract.features.sample_rate_hz == audio_rate_hz, contract_mismatch,
-                  "features.sample_rate_hz", show(audio_rate_hz), show(contract.features.sample_rate_hz),
-                  "Use a model for 16 kHz audio.");
-  TRT_ASR_ASSIGN(Tokenizer tokenizer, Tokenizer::load(config.files.vocabulary));
-
-  DecodeRules& rules = contract.transducer.rules;
-  const std::int32_t vocabulary = tokenizer.vocabulary();
-  TRT_ASR_REQUIRE(rules.vocabulary == 0 || rules.vocabulary == vocabulary, contract_mismatch,
-                  config.files.vocabulary, show(rules.vocabulary) + " pieces", show(vocabulary) + " pieces",
+/// The vocabulary's size is what a contract says, or becomes what it says.
+Status settle_vocabulary(const std::string& path, std::int32_t vocabulary, DecodeRules& rules) noexcept {
+  TRT_ASR_REQUIRE(rules.vocabulary == 0 || rules.vocabulary == vocabulary, contract_mismatch, path,
+                  show(rules.vocabulary) + " pieces", show(vocabulary) + " pieces",
                   "Use the vocabulary that belongs to this model.");
-  // CONTRACT: a transducer's blank follows the last piece. SOURCE: NeMo, RNNTDecoder(blank_as_pad=True).
-  // WHY: any other value would read a token logit as blank. TODO: none.
+  // CONTRACT: the blank follows the last piece. SOURCE: NeMo, RNNTDecoder(blank_as_pad=True) and
+  // ConvASRDecoder. WHY: any other value would read a token logit as blank. TODO: none.
   TRT_ASR_REQUIRE(rules.blank_id < 0 || rules.blank_id == vocabulary, contract_mismatch, "decode.blank_id",
                   show(vocabulary), show(rules.blank_id), "The blank id is the number of pieces.");
   rules.vocabulary = vocabulary;
   rules.blank_id = vocabulary;
+  return {};
+}
 
-  TRT_ASR_ASSIGN(std::shared_ptr<Engine> encoder, load_graph(config.files.encoder, config.threads));
-  TransducerEngines transducer;
-  TRT_ASR_ASSIGN(transducer.predictor, load_graph(config.files.predictor, config.threads));
-  if (!config.files.joint.empty()) {
-    TRT_ASR_ASSIGN(transducer.joint, load_graph(config.files.joint, config.threads));
+/// What sherpa-onnx's export scripts write beside the weights. SOURCE: the keys `normalize_type` (empty, or
+/// NA, where the features are taken as they are) and `subsampling_factor`.
+Status apply_metadata(const EngineInfo& info, ModelContract& contract) noexcept {
+  if (const std::string* type = info.metadata_value("normalize_type")) {
+    const bool none = type->empty() || *type == "NA";
+    TRT_ASR_REQUIRE(none || *type == "per_feature", contract_mismatch, info.path + " (normalize_type)",
+                    "per_feature, NA or nothing", *type, "Write a contract.json, or take another model.");
+    contract.features.normalization = none ? Normalization::none : Normalization::per_feature;
   }
+  if (const std::string* factor = info.metadata_value("subsampling_factor")) {
+    std::int32_t value = 0;
+    const char* end = factor->data() + factor->size();
+    const auto parsed = std::from_chars(factor->data(), end, value);
+    const bool whole = parsed.ec == std::errc() && parsed.ptr == end;
+    TRT_ASR_REQUIRE(whole && value >= 1 && value <= limits::subsampling_max, contract_mismatch,
+                    info.path + " (subsampling_factor)", "1 to " + show(limits::subsampling_max), *factor,
+                    "Write a contract.json, or take another model.");
+    contract.encoder.subsampling = value;
+  }
+  return {};
+}
 
-  // A throw-away lane shows that the encoder fits its contract and tells the width the joint has to take.
+/// Completes the contract of the encoder: a throw-away lane shows that it fits, and tells its extents.
+Status settle_encoder(const std::shared_ptr<Engine>& encoder, ModelContract& contract) noexcept {
+  if (contract.derived) TRT_ASR_TRY(apply_metadata(encoder->info(), contract));
   Arena probe;
   contract.encoder.mel_bins = contract.features.mel_bins;
   TRT_ASR_ASSIGN(const Encoder encoder_probe,
                  Encoder::open(encoder, contract.encoder, 1, contract.encoder.subsampling, probe));
   contract.encoder = encoder_probe.config();
   contract.features.mel_bins = contract.encoder.mel_bins;
-  contract.transducer.encoder_width = contract.encoder.width;
-  TRT_ASR_ASSIGN(contract.transducer, derive_transducer_config(transducer, contract.transducer));
+  contract.decoder.encoder_width = contract.encoder.width;
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noexcept {
+  ModelContract contract = config.contract;
+  TRT_ASR_REQUIRE(contract.features.sample_rate_hz == limits::audio_rate_hz, contract_mismatch,
+                  "features.sample_rate_hz", show(limits::audio_rate_hz),
+                  show(contract.features.sample_rate_hz), "Use a model for 16 kHz audio.");
+  TRT_ASR_ASSIGN(Tokenizer tokenizer, Tokenizer::load(config.files.vocabulary));
+  TRT_ASR_TRY(settle_vocabulary(config.files.vocabulary, tokenizer.vocabulary(), contract.decoder.rules));
+
+  const bool is_ctc = contract.decoder.rules.rule == DecodeRule::ctc;
+  TRT_ASR_REQUIRE(is_ctc == config.files.predictor.empty(), bad_argument, "files.predictor",
+                  is_ctc ? "nothing with the rule ctc" : "a graph with a transducer's rule",
+                  config.files.predictor, "");
+  TRT_ASR_ASSIGN(std::shared_ptr<Engine> encoder, load_graph(config.files.encoder, config.threads));
+  TransducerEngines transducer;
+  if (!is_ctc) {
+    TRT_ASR_ASSIGN(transducer.predictor, load_graph(config.files.predictor, config.threads));
+    if (!config.files.joint.empty()) {
+      TRT_ASR_ASSIGN(transducer.joint, load_graph(config.files.joint, config.threads));
+    }
+  }
+  TRT_ASR_TRY(settle_encoder(encoder, contract));
+  TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(encoder->info(), transducer, contract.decoder));
 
   return std::shared_ptr<const Model>(
       new Model{std::move(encoder), std::move(transducer), std::move(tokenizer), std::move(contract)});

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "decode/greedy_transducer.h"
+#include "decode/decoder_factory.h"
 #include "encoder/encoder.h"
 #include "engine/engine.h"
 #include "features/log_mel.h"
@@ -14,8 +14,8 @@ namespace trt_asr {
 
 struct ModelFiles {
   std::string encoder;
-  std::string predictor;  ///< Or the fused decoder_joint graph.
-  std::string joint;      ///< Empty when fused.
+  std::string predictor;  ///< Or the fused decoder_joint graph. Empty for CTC.
+  std::string joint;      ///< Empty when fused, and for CTC.
   std::string vocabulary;
 };
 
@@ -23,7 +23,9 @@ struct ModelFiles {
 struct ModelContract {
   LogMelConfig features;
   EncoderConfig encoder;
-  TransducerConfig transducer;
+  DecoderConfig decoder;
+  /// The folder has no contract: what the encoder's metadata says goes before the numbers here.
+  bool derived = false;
 };
 
 struct ModelConfig {
@@ -44,7 +46,7 @@ struct Model {
   [[nodiscard]] std::size_t frame_samples() const noexcept;
 
   std::shared_ptr<Engine> encoder;
-  TransducerEngines transducer;
+  TransducerEngines transducer;  ///< Both null for CTC.
   Tokenizer tokenizer;
   ModelContract contract;
 };

@@ -14,11 +14,11 @@ namespace trt_asr {
 
 namespace {
 
-// CONTRACT: 1 ... 4,096 slots and 1 ... 64 lanes. SOURCE: ours; a slot holds 2 MB of samples, a lane about 5
-// MB. WHY: a mistyped number should be an error, not an exhausted machine. TODO: none.
-constexpr std::uint32_t sessions_limit = 4096;
-constexpr std::uint32_t lanes_limit = 64;
-constexpr std::int32_t threads_limit = 256;
+Status check_count(const char* field, std::int64_t count, std::int32_t count_max) {
+  TRT_ASR_REQUIRE(count >= 1 && count <= count_max, bad_argument, field, "1 ... " + show(count_max), count,
+                  "");
+  return {};
+}
 
 Error closed_error(const char* field, const char* received) {
   return Error{ErrorCode::closed, field, "an open utterance", received, "Start a new one."};
@@ -35,18 +35,15 @@ Recognizer::~Recognizer() {
 
 Result<std::unique_ptr<Recognizer>> Recognizer::open(const RecognizerConfig& config,
                                                      EventSink sink) noexcept {
-  TRT_ASR_REQUIRE(config.sessions_max >= 1 && config.sessions_max <= sessions_limit, bad_argument,
-                  "sessionsMax", "1 ... " + show(sessions_limit), show(config.sessions_max), "");
-  TRT_ASR_REQUIRE(config.lanes >= 1 && config.lanes <= lanes_limit, bad_argument, "lanes",
-                  "1 ... " + show(lanes_limit), show(config.lanes), "");
-  TRT_ASR_REQUIRE(config.model.threads >= 1 && config.model.threads <= threads_limit, bad_argument, "threads",
-                  "1 ... " + show(threads_limit), show(config.model.threads), "");
+  TRT_ASR_TRY(check_count("sessionsMax", config.sessions_max, limits::sessions_max));
+  TRT_ASR_TRY(check_count("lanes", config.lanes, limits::lanes_max));
+  TRT_ASR_TRY(check_count("threads", config.model.threads, limits::threads_max));
 
   TRT_ASR_ASSIGN(std::shared_ptr<const Model> model, Model::load(config.model));
   std::unique_ptr<Recognizer> self(new Recognizer(std::move(model), sink));
   const Model& loaded = *self->model_;
   self->plan_ = WindowPlan::create(loaded.frame_samples(), loaded.contract.features.sample_rate_hz,
-                                   loaded.contract.encoder.frames_max);
+                                   loaded.contract.encoder.whole_frames_max());
   self->slots_.resize(config.sessions_max);
   TRT_ASR_TRY(self->queue_.claim(config.sessions_max, self->arena_));
   for (std::uint32_t index = 0; index < config.sessions_max; ++index) {
@@ -54,10 +51,10 @@ Result<std::unique_ptr<Recognizer>> Recognizer::open(const RecognizerConfig& con
     slot.id.slot = index;
     TRT_ASR_ASSIGN(slot.samples, self->arena_.claim<float>(self->plan_.buffer_samples));
   }
-  TRT_ASR_ASSIGN(self->decoder_state_,
-                 create_decoder_state(loaded.contract.transducer, config.sessions_max, self->arena_));
+  TRT_ASR_ASSIGN(self->decoder_slots_,
+                 claim_decoder_slots(loaded.contract.decoder, config.sessions_max, self->arena_));
   for (std::uint32_t index = 0; index < config.lanes; ++index) {
-    TRT_ASR_ASSIGN(auto lane, Lane::open(loaded, self->plan_, self->decoder_state_, self->arena_));
+    TRT_ASR_ASSIGN(auto lane, Lane::open(loaded, self->plan_, self->decoder_slots_, self->arena_));
     self->lanes_.push_back(std::move(lane));
   }
   self->arena_.seal();

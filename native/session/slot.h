@@ -5,7 +5,7 @@
 #include <span>
 
 #include "base/arena.h"
-#include "decode/transducer_decoder.h"
+#include "decode/greedy_decoder.h"
 #include "session/window_plan.h"
 
 namespace trt_asr {

@@ -15,7 +15,8 @@ struct WindowPlan {
   std::size_t search_samples = 0;    ///< Where the search for a pause begins.
   std::size_t buffer_samples = 0;  ///< Capacity of a slot: a window, and what shows that it is not the last.
 
-  /// position_rows: rows of the encoder's position table in encoder frames, 0 when there is no such limit.
+  /// position_rows: the encoder frames of audio that its position table reaches, 0 when there is no such
+  /// limit.
   static WindowPlan create(std::size_t frame_samples, std::int32_t sample_rate_hz,
                            std::int32_t position_rows) noexcept;
 

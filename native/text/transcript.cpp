@@ -21,8 +21,9 @@ bool is_mark_text(const Tokenizer& tokenizer, std::string_view text) noexcept {
 
 }  // namespace
 
-TranscriptAssembler::TranscriptAssembler(const Tokenizer& tokenizer, double frame_ms) noexcept
-    : tokenizer_(&tokenizer), frame_ms_(frame_ms), detokenizer_(tokenizer) {}
+TranscriptAssembler::TranscriptAssembler(const Tokenizer& tokenizer, double frame_ms,
+                                         DecodeRule rule) noexcept
+    : tokenizer_(&tokenizer), frame_ms_(frame_ms), rule_(rule), detokenizer_(tokenizer) {}
 
 void TranscriptAssembler::add(std::span<const Token> tokens, TranscriptPart& out) {
   std::string decoded;
@@ -82,14 +83,25 @@ void TranscriptAssembler::add_text(const std::string& decoded, std::string& out)
   }
 }
 
-// SOURCE: NeMo rnnt_decoding._refine_timestamps_tdt and timestamp_utils.get_words_offsets.
+// SOURCE: NeMo rnnt_decoding._refine_timestamps_tdt and _refine_timestamps, ctc_decoding._refine_timestamps.
+TranscriptAssembler::Frames TranscriptAssembler::timed(const Token& token,
+                                                       const std::string& text) const noexcept {
+  const Frames frames{token.frame, std::int64_t{token.frame} + token.duration_frames};
+  if (first_token_ || rule_ == DecodeRule::rnnt) return frames;
+  if (rule_ == DecodeRule::ctc) {
+    const bool begins_with_mark = tokenizer_->is_mark(decode_utf8(text).code);
+    return begins_with_mark ? Frames{frames.start, frames.start} : frames;
+  }
+  // Marks are emitted long after their word when a silence follows it.
+  const bool mark = is_mark_text(*tokenizer_, text);
+  return mark ? Frames{previous_end_frame_, previous_end_frame_} : frames;
+}
+
+// SOURCE: NeMo timestamp_utils.get_words_offsets.
 void TranscriptAssembler::add_word_token(const Token& token, std::vector<Word>& out) {
   const std::string text = text_of(*tokenizer_, token.id);
   const bool mark = is_mark_text(*tokenizer_, text);
-  std::int64_t start_frame = token.frame;
-  std::int64_t end_frame = start_frame + token.duration_frames;
-  // Marks are emitted long after their word when a silence follows it.
-  if (mark && !first_token_) start_frame = end_frame = previous_end_frame_;
+  auto [start_frame, end_frame] = timed(token, text);
   if (first_token_) first_start_frame_ = start_frame;
   first_token_ = false;
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "decode/transducer_decoder.h"
+#include "decode/greedy_decoder.h"
 #include "text/detokenizer.h"
 #include "text/tokenizer.h"
 
@@ -33,20 +33,29 @@ struct TranscriptPart {
 /// beside the core).
 class TranscriptAssembler {
  public:
-  /// frame_ms: hop * subsampling / rate * 1000, 80 for Parakeet. The tokenizer outlives the assembler.
-  TranscriptAssembler(const Tokenizer& tokenizer, double frame_ms) noexcept;
+  /// frame_ms: hop * subsampling / rate * 1000, 80 for Parakeet. `rule` says how punctuation marks are timed.
+  /// The tokenizer outlives the assembler.
+  TranscriptAssembler(const Tokenizer& tokenizer, double frame_ms,
+                      DecodeRule rule = DecodeRule::tdt) noexcept;
 
   /// Adds tokens in order of time; appends to `out`. A word is complete when the next one begins;
   /// incomplete bytes and a trailing white space wait too. Ids outside the vocabulary are passed over.
   /// Words follow NeMo's get_words_offsets: a token whose text differs from its piece (U+2581, <unk>, a byte
-  /// piece) begins one unless it is a punctuation mark; a mark has zero width at the end of the token before
-  /// it. Such a word's text may be empty (a lone U+2581 before another word).
+  /// piece) begins one unless it is a punctuation mark. A mark has zero width: with TDT at the end of the
+  /// token before it, with CTC at its own begin, also where it only begins with one; RNN-T leaves times as
+  /// they are. Such a word's text may be empty (a lone U+2581 before another word).
   void add(std::span<const Token> tokens, TranscriptPart& out);
   /// Completes the last word; appends to `out`: at the end of the utterance, and at a pause where the
   /// decoder started afresh. What is added afterwards is a new utterance, parted from this one by a space.
   void flush(TranscriptPart& out);
 
  private:
+  struct Frames {
+    std::int64_t start = 0;
+    std::int64_t end = 0;
+  };
+
+  [[nodiscard]] Frames timed(const Token& token, const std::string& text) const noexcept;
   void add_text(const std::string& decoded, std::string& out);
   void add_word_token(const Token& token, std::vector<Word>& out);
   void append_to_word(const Token& token, std::int64_t start_frame, std::vector<Word>& out);
@@ -57,6 +66,7 @@ class TranscriptAssembler {
 
   const Tokenizer* tokenizer_;
   double frame_ms_;
+  DecodeRule rule_;
 
   // Text.
   Detokenizer detokenizer_;

@@ -1,5 +1,5 @@
-// The rules of the TDT search over scripted logits, and the decoder over graphs that are functions of this
-// file: no model and no engine library takes part.
+// The rules of the TDT and RNN-T search over scripted logits, and the decoder over graphs that are functions
+// of this file: no model and no engine library takes part.
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 #include "check.h"
 #include "decode/decoder_state.h"
 #include "decode/greedy_transducer.h"
-#include "decode/tdt_greedy.h"
+#include "decode/transducer_greedy.h"
 
 using namespace trt_asr;
 
@@ -31,13 +31,13 @@ constexpr std::int32_t blank = 3;
 
 struct Choice {
   std::int32_t label;
-  std::size_t duration_index;
+  std::size_t duration_index = 0;  ///< RNN-T has none.
 };
 
 std::vector<float> logits_for(const DecodeRules& rules, Choice choice) {
   std::vector<float> logits(rules.vocabulary + 1 + rules.durations.size(), 0.0F);
   logits[choice.label] = 1;
-  logits[rules.vocabulary + 1 + choice.duration_index] = 1;
+  if (!rules.durations.empty()) logits[rules.vocabulary + 1 + choice.duration_index] = 1;
   return logits;
 }
 
@@ -76,7 +76,7 @@ Found search(const DecodeRules& rules, Step& step, std::int32_t begin, std::int3
   std::vector<Token> room(std::max(0, end - begin) * rules.max_symbols_per_frame);
   DecodeRow row{.frame_begin = begin, .frame_end = end, .frame_origin = origin, .tokens = room};
   Found found{.carry_frames = carry_frames};
-  found.error = check::message_of(tdt_greedy(rules, step, row, found.carry_frames));
+  found.error = check::message_of(transducer_greedy(rules, step, row, found.carry_frames));
   found.tokens.assign(room.begin(), room.begin() + row.tokens_count);
   return found;
 }
@@ -143,7 +143,7 @@ std::vector<Token> oracle(const DecodeRules& rules, std::uint64_t seed, std::int
       std::size_t best = 0;
       for (std::size_t k = 1; k < rules.durations.size(); ++k)
         if (step.logits_C[rules.vocabulary + 1 + k] > step.logits_C[rules.vocabulary + 1 + best]) best = k;
-      duration = rules.durations[best];
+      duration = rules.durations.empty() ? 0 : rules.durations[best];
       if (label == rules.blank_id && duration == 0) duration = 1;
       time_of_label = time;
       time += duration;
@@ -153,7 +153,8 @@ std::vector<Token> oracle(const DecodeRules& rules, std::uint64_t seed, std::int
     for (std::int32_t k = 0; k <= rules.vocabulary; ++k) sum += std::exp(double{step.logits_C[k]});
     const double p = std::exp(double{step.logits_C[label]}) / sum;
     const double v = rules.vocabulary + 1;
-    tokens.push_back({label, time_of_label, duration, static_cast<float>((p * v - 1) / (v - 1))});
+    const std::int32_t spans = rules.durations.empty() ? 1 : duration;
+    tokens.push_back({label, time_of_label, spans, static_cast<float>((p * v - 1) / (v - 1))});
     last_timestamp_lasts = time_of_label == last_timestamp ? last_timestamp_lasts + 1 : 1;
     last_timestamp = time_of_label;
     (void)step.commit(label);
@@ -163,8 +164,9 @@ std::vector<Token> oracle(const DecodeRules& rules, std::uint64_t seed, std::int
 }
 
 DecodeRules random_rules(std::mt19937_64& random) {
-  static const std::vector<std::vector<std::int32_t>> lists = {{0, 1, 2, 3, 4}, {0},       {1},      {2, 4},
-                                                               {3, 0, 7},       {0, 0, 1}, {1, 2, 3}};
+  // The empty list is RNN-T.
+  static const std::vector<std::vector<std::int32_t>> lists = {{0, 1, 2, 3, 4}, {0},       {1},       {2, 4},
+                                                               {3, 0, 7},       {0, 0, 1}, {1, 2, 3}, {}};
   return {.vocabulary = 3,
           .blank_id = 3,
           .durations = lists[random() % lists.size()],
@@ -238,7 +240,7 @@ struct Toy {
   std::shared_ptr<FunctionEngine> predictor = std::make_shared<FunctionEngine>();
   std::shared_ptr<FunctionEngine> joint = std::make_shared<FunctionEngine>();
   TransducerEngines engines;
-  TransducerConfig declared{.rules = small_rules()};
+  DecoderConfig declared{.rules = small_rules()};
 
   static Toy split() {
     Toy toy;
@@ -280,9 +282,9 @@ struct Toy {
 
 struct Decoder {
   Arena arena;
-  TransducerConfig config;
+  DecoderConfig config;
   std::shared_ptr<DecoderState> state;
-  std::unique_ptr<TransducerDecoder> decoder;
+  std::unique_ptr<GreedyDecoder> decoder;
 
   explicit Decoder(const Toy& toy, std::uint32_t slots = 2) {
     auto derived = derive_transducer_config(toy.engines, toy.declared);
@@ -379,6 +381,21 @@ CASE("the count of symbols begins anew on each frame") {
   CHECK(found.frames_asked == std::vector<std::int32_t>({0, 0, 0, 1, 1, 1, 2, 2, 2}));
 }
 
+CASE("RNN-T: a label stays on its frame and spans it, blank moves on by one") {
+  const Found found = run_listed(small_rules({}), 3, {{0}, {1}, {blank}, {blank}, {2}, {blank}});
+  CHECK(found.frames_asked == std::vector<std::int32_t>({0, 0, 0, 1, 2, 2}));
+  REQUIRE(found.tokens.size() == 3);
+  CHECK(found.tokens[1].frame == 0);
+  CHECK(found.tokens[2].frame == 2);
+  for (const Token& token : found.tokens) CHECK(token.duration_frames == 1);
+  CHECK(found.carry_frames == 0);
+}
+
+CASE("RNN-T: after max_symbols labels the time moves by one") {
+  const Found found = run_listed(small_rules({}, 2), 2, {{0}, {1}, {2}, {0}});
+  CHECK(found.frames_asked == std::vector<std::int32_t>({0, 0, 1, 1}));
+}
+
 CASE("max_symbols of one takes one label a frame") {
   const Found found = run_listed(small_rules({0}, 1), 3, {{0, 0}, {1, 0}, {2, 0}});
   CHECK(found.frames_asked == std::vector<std::int32_t>({0, 1, 2}));
@@ -390,14 +407,14 @@ CASE("the first of equal maxima wins, for labels and durations") {
   auto decision = decide(rules, logits_C, 0);
   REQUIRE_OK(decision);
   CHECK(decision.value().label == 1);
-  CHECK(decision.value().duration_frames == 1);
+  CHECK(decision.value().advance_frames == 1);
 }
 
 CASE("a duration logit above all token logits is no label") {
   auto decision = decide(small_rules(), std::vector<float>{0, 0, 1, 0, 0, 0, 0, 0, 99}, 0);
   REQUIRE_OK(decision);
   CHECK(decision.value().label == 2);
-  CHECK(decision.value().duration_frames == 4);
+  CHECK(decision.value().advance_frames == 4);
 }
 
 CASE("frames are absolute in tokens and relative for the step") {
@@ -437,7 +454,7 @@ CASE("too little room for tokens is an error before the first step") {
   std::vector<Token> room(9);
   DecodeRow row{.frame_begin = 0, .frame_end = 1, .tokens = room};
   std::int32_t carry_frames = 0;
-  const Status status = tdt_greedy(rules, step, row, carry_frames);
+  const Status status = transducer_greedy(rules, step, row, carry_frames);
   REQUIRE(!status.ok());
   CHECK(status.error().code == ErrorCode::internal);
   CHECK(step.frames.empty());
@@ -485,6 +502,9 @@ CASE("rules outside their bounds are contract mismatches") {
   CHECK(refused([](DecodeRules& r) { r.blank_id = 4; }));
   CHECK(refused([](DecodeRules& r) { r.max_symbols_per_frame = 0; }));
   CHECK(refused([](DecodeRules& r) { r.max_symbols_per_frame = 1 << 30; }));
+  CHECK(refused([](DecodeRules& r) { r.rule = DecodeRule::rnnt; }));
+  CHECK(refused([](DecodeRules& r) { r.rule = DecodeRule::ctc; }));
+  CHECK(refused([](DecodeRules& r) { r.durations = std::vector<std::int32_t>(65, 1); }));
   CHECK(refused([](DecodeRules& r) { r.durations = {0, -1}; }));
   CHECK(refused([](DecodeRules& r) { r.durations = {0, 1 << 30}; }));
 }
@@ -557,11 +577,19 @@ CASE("a vocabulary that does not fit the joint is refused, naming both numbers")
   CHECK(has(derive_error(toy), "vocabulary of 40"));
 }
 
-CASE("a joint without durations is refused as RNN-T") {
+CASE("a joint of tokens and blank alone is RNN-T, and no TDT") {
   Toy toy = Toy::split();
   toy.declared.rules.durations.clear();
   toy.joint->description.outputs[0] = spec("logits", DType::f32, {-1, 4});
-  CHECK(has(derive_error(toy), "RNN-T is not supported yet"));
+  auto derived = derive_transducer_config(toy.engines, toy.declared);
+  REQUIRE_OK(derived);
+  CHECK(derived.value().rules.rule == DecodeRule::rnnt);
+  CHECK(derived.value().rules.durations.empty());
+  toy.declared.rules.rule = DecodeRule::tdt;
+  CHECK(has(derive_error(toy), "5 durations"));
+  toy.joint->description.outputs[0] = spec("logits", DType::f32, {-1, C});
+  toy.declared.rules.rule = DecodeRule::rnnt;
+  CHECK(has(derive_error(toy), "expected 4") || has(derive_error(toy), "Expected 4"));
 }
 
 CASE("a joint whose classes are dynamic needs durations") {
@@ -599,6 +627,29 @@ CASE("names, types, ranks and extents that differ are refused, naming the tensor
   CHECK(has(error_with([](Toy& t) { t.declared.encoder_width = 5; }), "encoded"));
   CHECK(has(error_with([](Toy& t) { t.declared.predictor_layers = 5; }), "state_h"));
   CHECK(has(error_with([](Toy& t) { std::swap(t.engines.predictor, t.engines.joint); }), "joint.onnx"));
+}
+
+CASE("an RNN-T of graphs gives the tokens of its frames, cut anywhere") {
+  Toy toy = Toy::split();
+  toy.declared.rules.durations.clear();
+  toy.joint->description.outputs[0] = spec("logits", DType::f32, {-1, 4});
+  toy.joint->body = [](const FunctionEngine& e) {
+    float logits[C];
+    toy_join(e.in(0), e.in(1), logits);
+    std::copy_n(logits, 4, e.out(0));
+  };
+  Decoder decoder(toy);
+  std::vector<float> encoded_TD = random_frames(9, 12);
+  REQUIRE_OK(decoder.decoder->reset(0));
+  const std::vector<Token> wanted = decoder.decode(encoded_TD, 0, 0, 12);
+  CHECK(!wanted.empty());
+  for (std::int32_t cut = 0; cut <= 12; ++cut) {
+    REQUIRE_OK(decoder.decoder->reset(1));
+    std::vector<Token> found = decoder.decode(encoded_TD, 1, 0, cut);
+    const std::vector<Token> rest = decoder.decode(encoded_TD, 1, cut, 12);
+    found.insert(found.end(), rest.begin(), rest.end());
+    CHECK(same(found, wanted));
+  }
 }
 
 CASE("fused and split graphs of one model give the same tokens, slot by slot") {

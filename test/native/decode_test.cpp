@@ -43,14 +43,14 @@ TransducerEngines engines_of(const Layout& layout) {
 }
 
 /// What a layout without a contract knows: the size of its vocabulary.
-TransducerConfig declared(std::int32_t vocabulary = 352) {
-  TransducerConfig config;
+DecoderConfig declared(std::int32_t vocabulary = 352) {
+  DecoderConfig config;
   config.rules.vocabulary = vocabulary;
   config.rules.blank_id = vocabulary;
   return config;
 }
 
-TransducerConfig derived_config(const TransducerEngines& engines) {
+DecoderConfig derived_config(const TransducerEngines& engines) {
   auto config = derive_transducer_config(engines, declared());
   REQUIRE_OK(config);
   return config.take();
@@ -58,8 +58,8 @@ TransducerConfig derived_config(const TransducerEngines& engines) {
 
 struct Decoder {
   Arena arena;
-  TransducerConfig config;
-  std::unique_ptr<TransducerDecoder> decoder;
+  DecoderConfig config;
+  std::unique_ptr<GreedyDecoder> decoder;
 
   explicit Decoder(const TransducerEngines& engines, std::uint32_t slots = 4)
       : config(derived_config(engines)) {
@@ -206,7 +206,7 @@ void check_joint(const Layout& layout) {
   const golden::Tensor predicted = set.tensor("joint", "joint_predicted");
   const golden::Tensor logits = set.tensor("joint", "logits");
   const TransducerEngines engines = engines_of(layout);
-  const TransducerConfig config = derived_config(engines);
+  const DecoderConfig config = derived_config(engines);
   Arena arena;
   auto step = TransducerStep::open(engines, config, arena);
   auto state = DecoderState::create(config, 1, arena);
@@ -248,7 +248,7 @@ CASE("tokens, frames, durations and confidence equal NeMo's, sherpa-onnx") {
 
 CASE("widths, layers and durations come from the graphs of every layout") {
   for (const Layout& layout : {ours, nemo, sherpa}) {
-    const TransducerConfig config = derived_config(engines_of(layout));
+    const DecoderConfig config = derived_config(engines_of(layout));
     CHECK_MESSAGE(config.encoder_width == 32, layout.name);
     CHECK_MESSAGE(config.predictor_width == 32, layout.name);
     CHECK_MESSAGE(config.predictor_layers == 2, layout.name);
@@ -317,7 +317,7 @@ CASE("joints of another rank, type, width or number of classes are refused at op
   for (const char* name : {"joint-rank", "joint-double", "joint-width", "joint-classes"}) {
     const TransducerEngines engines = {load("tiny-ours/predictor.onnx"),
                                        load(std::string("hostile/") + name + "/joint.onnx")};
-    TransducerConfig config = declared();
+    DecoderConfig config = declared();
     config.encoder_width = 32;
     auto derived = derive_transducer_config(engines, config);
     CHECK_MESSAGE(!derived.ok(), name);

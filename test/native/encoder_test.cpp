@@ -176,10 +176,67 @@ CASE("mel bins and width are derived from the graph") {
   CHECK(opened.encoder->config().frames_max == 5000);
 }
 
+CASE("log-probabilities come with their lengths or without, under the names of each export") {
+  for (const char* file : {"variants/ctc-ours/model.onnx", "variants/ctc-nemo/model.onnx"}) {
+    Opened opened(models + file, 2, EncoderConfig{128, 353, 8, 400});
+    const auto log_probs = encode(*opened.encoder, {noise(40, 1), noise(161, 2)});
+    CHECK_MESSAGE(log_probs[0].size() == 5 * 353, file);
+    CHECK_MESSAGE(log_probs[1].size() == 21 * 353, file);
+    double sum = 0;
+    for (std::size_t k = 0; k < 353; ++k) sum += std::exp(double{log_probs[1][20 * 353 + k]});
+    CHECK_MESSAGE(std::fabs(sum - 1) < 1e-4, file);
+  }
+}
+
 CASE("encoded frames are the ceiling of an eighth") {
   Opened opened(ours, 1);
   for (std::int32_t frames = 1; frames <= 100; ++frames) {
     CHECK(opened.encoder->encoded_frames(frames) == (frames + 7) / 8);
+  }
+}
+
+CASE("causal subsampling adds a frame: NeMo's lengths for factors of 4 and 8") {
+  // Each convolution of stride 2 makes floor(L / 2) + 1 of L frames when causal, ceil(L / 2) otherwise.
+  for (const std::int32_t subsampling : {2, 4, 8}) {
+    const EncoderConfig causal{80, 32, subsampling, 400, true};
+    const EncoderConfig plain{80, 32, subsampling, 400, false};
+    for (std::int32_t frames = 0; frames <= 3000; ++frames) {
+      std::int32_t wanted_causal = frames, wanted_plain = frames;
+      for (std::int32_t factor = subsampling; factor > 1; factor /= 2) {
+        wanted_causal = wanted_causal / 2 + 1;
+        wanted_plain = (wanted_plain + 1) / 2;
+      }
+      CHECK(causal.encoded_frames(frames) == wanted_causal);
+      CHECK(plain.encoded_frames(frames) == wanted_plain);
+    }
+    CHECK(causal.encoded_frames(0) == 1);
+    CHECK(causal.encoded_frames(causal.whole_frames_max() * subsampling) == 400);
+    CHECK(plain.encoded_frames(plain.whole_frames_max() * subsampling) == 400);
+  }
+}
+
+CASE("a cache-aware encoder runs at every length up to the last row of its table, and says its lengths") {
+  Opened opened(models + "variants/ctc-causal/model.onnx", 3, EncoderConfig{80, 353, 8, 400, true});
+  Encoder& encoder = *opened.encoder;
+  for (const std::vector<std::int32_t>& lengths :
+       {std::vector<std::int32_t>{0}, {1}, {2}, {7, 8, 9}, {0, 64, 65}, {63, 1, 0}, {3193}}) {
+    const std::int32_t longest = *std::max_element(lengths.begin(), lengths.end());
+    for (std::size_t b = 0; b < lengths.size(); ++b) {
+      for (float& value : encoder.features_MT(static_cast<std::int32_t>(b), std::max(1, longest))) value = 1;
+    }
+    REQUIRE_OK(encoder.encode(lengths));
+    CHECK(encoder.encoded_BTD().shape[1] == (std::max(1, longest) + 14) / 8);
+  }
+  CHECK(code_of(encoder.encode(std::vector<std::int32_t>{-1})) == ErrorCode::bad_argument);
+  CHECK(code_of(encoder.encode(std::vector<std::int32_t>{3194})) == ErrorCode::bad_argument);
+}
+
+CASE("a contract that denies causal subsampling, or makes it up, does not fit the graph") {
+  for (const bool causal : {false, true}) {
+    Opened opened(models + (causal ? "variants/ctc-80-ours/model.onnx" : "variants/ctc-causal/model.onnx"), 1,
+                  EncoderConfig{80, 353, 8, 400, causal});
+    for (float& value : opened.encoder->features_MT(0, 64)) value = 0;
+    CHECK(!opened.encoder->encode(std::vector<std::int32_t>{64}).ok());
   }
 }
 

@@ -35,7 +35,8 @@ CASE("from open on, files short and long: no allocation by the core") {
     file.insert(file.end(), clip.begin(), clip.end());
     file.insert(file.end(), 16000, 0.0F);
   }
-  for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo(), tiny_sherpa()}) {
+  for (const RecognizerConfig& config :
+       {tiny_ours(), tiny_nemo(), tiny_sherpa(), rnnt_ours(), ctc_ours(), ctc_nemo(), ctc_causal()}) {
     Listener listener;
     auto recognizer = Recognizer::open(config, listener.sink());
     REQUIRE_OK(recognizer);

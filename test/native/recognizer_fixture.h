@@ -92,7 +92,7 @@ inline RecognizerConfig config_of(const std::string& encoder, const std::string&
   RecognizerConfig config;
   config.model.files = {encoder, predictor, joint, vocabulary};
   config.model.contract.encoder.frames_max = 400;
-  config.model.contract.transducer.rules.blank_id = -1;
+  config.model.contract.decoder.rules.blank_id = -1;
   return config;
 }
 
@@ -112,6 +112,38 @@ inline RecognizerConfig tiny_sherpa(const std::string& suffix = "") {
   const std::string base = model_path("tiny-sherpa");
   return config_of(base + "/encoder" + suffix + ".onnx", base + "/decoder" + suffix + ".onnx",
                    base + "/joiner" + suffix + ".onnx", base + "/tokens.txt");
+}
+
+/// An RNN-T or CTC model of variants/: `predictor` and `joint` are empty where it has none.
+inline RecognizerConfig variant(const std::string& folder, const std::string& encoder,
+                                const std::string& predictor, const std::string& joint,
+                                const std::string& vocabulary) {
+  const std::string base = model_path("variants/" + folder) + "/";
+  const auto path_of = [&](const std::string& name) { return name.empty() ? name : base + name; };
+  RecognizerConfig config = config_of(base + encoder, path_of(predictor), path_of(joint), base + vocabulary);
+  if (predictor.empty()) config.model.contract.decoder.rules.rule = trt_asr::DecodeRule::ctc;
+  return config;
+}
+
+inline RecognizerConfig rnnt_ours() {
+  return variant("rnnt-ours", "encoder.onnx", "predictor.onnx", "joint.onnx", "vocab.txt");
+}
+inline RecognizerConfig rnnt_nemo() {
+  return variant("rnnt-nemo", "encoder-model.onnx", "decoder_joint-model.onnx", "", "vocab.txt");
+}
+inline RecognizerConfig ctc_ours() {
+  return variant("ctc-ours", "model.onnx", "", "", "tokens.txt");
+}
+/// The cache-aware one: 80 bare mel bins, causal subsampling.
+inline RecognizerConfig ctc_causal() {
+  RecognizerConfig config = variant("ctc-causal", "model.onnx", "", "", "tokens.txt");
+  config.model.contract.features.mel_bins = 80;
+  config.model.contract.features.normalization = trt_asr::Normalization::none;
+  config.model.contract.encoder.causal_subsampling = true;
+  return config;
+}
+inline RecognizerConfig ctc_nemo() {
+  return variant("ctc-nemo", "model.onnx", "", "", "vocab.txt");
 }
 
 /// Writes all samples in chunks of this size, waiting for room as a caller has to, then ends.

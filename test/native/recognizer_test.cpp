@@ -65,7 +65,132 @@ std::vector<float> glued(std::size_t samples, std::size_t gap_samples) {
   return out;
 }
 
+bool same_tokens(const Outcome& a, const Outcome& b) {
+  return std::equal(a.tokens.begin(), a.tokens.end(), b.tokens.begin(), b.tokens.end(),
+                    [](const Token& x, const Token& y) {
+                      return x.id == y.id && x.frame == y.frame && x.duration_frames == y.duration_frames &&
+                             std::abs(x.confidence - y.confidence) < 1e-3F;
+                    });
+}
+
+std::unique_ptr<Outcome> transcribe_by(const RecognizerConfig& config, std::span<const float> samples,
+                                       std::size_t chunk_samples = 100000) {
+  Listener listener;
+  auto recognizer = Recognizer::open(config, listener.sink());
+  REQUIRE_OK(recognizer);
+  return transcribe(*recognizer.value(), listener, samples, chunk_samples);
+}
+
+std::vector<float> noise(std::size_t samples) {
+  std::mt19937 random(42);
+  std::normal_distribution<float> normal(0.0F, 0.1F);
+  std::vector<float> out(samples);
+  for (float& sample : out) sample = normal(random);
+  return out;
+}
+
 }  // namespace
+
+CASE("RNN-T and CTC, cache-aware too: every clip is NeMo's, in each layout") {
+  check_golden_set(rnnt_ours(), "rnnt");
+  check_golden_set(rnnt_nemo(), "rnnt");
+  check_golden_set(ctc_ours(), "ctc");
+  check_golden_set(ctc_nemo(), "ctc");
+  check_golden_set(ctc_causal(), "ctc-causal");
+}
+
+CASE("a cache-aware model fills its position table, cuts at pauses, and says nothing of nothing") {
+  Listener listener;
+  RecognizerConfig config = ctc_causal();
+  config.model.contract.encoder.frames_max = 101;
+  auto recognizer = Recognizer::open(config, listener.sink());
+  REQUIRE_OK(recognizer);
+  CHECK(recognizer.value()->plan().window_samples == 100 * 1280);
+  CHECK(transcribe(*recognizer.value(), listener, {})->tokens.empty());
+  const auto whole = transcribe(*recognizer.value(), listener, glued(100 * 1280, 0));
+  CHECK_MESSAGE(whole->last == EventKind::end, whole->message);
+  CHECK(whole->window_ends.size() == 1);
+  const auto audio = glued(16000 * 40, 16000);
+  const auto cut = transcribe(*recognizer.value(), listener, audio);
+  CHECK_MESSAGE(cut->last == EventKind::end, cut->message);
+  CHECK(cut->window_ends.size() > 4);
+  CHECK(cut->window_ends.back() == audio.size());
+  for (std::size_t i = 1; i < cut->tokens.size(); ++i)
+    CHECK(cut->tokens[i].frame >= cut->tokens[i - 1].frame);
+}
+
+CASE("RNN-T: split graphs and NeMo's fused one give the same, and the graphs tell the rule") {
+  const auto audio = golden::Set("tiny").clip("speech.192000");
+  const auto ours = transcribe_by(rnnt_ours(), audio);
+  CHECK(!ours->tokens.empty());
+  for (const Token& token : ours->tokens) CHECK(token.duration_frames == 1);
+  CHECK(same_tokens(*ours, *transcribe_by(rnnt_nemo(), audio)));
+}
+
+CASE("CTC: a graph with lengths and one without give the same") {
+  const auto audio = golden::Set("tiny").clip("speech.192000");
+  const auto ours = transcribe_by(ctc_ours(), audio);
+  CHECK(ours->last == EventKind::end);
+  CHECK(ours->tokens.size() > 10);
+  CHECK(same_tokens(*ours, *transcribe_by(ctc_nemo(), audio)));
+  for (std::size_t i = 1; i < ours->tokens.size(); ++i)
+    CHECK(ours->tokens[i].frame == ours->tokens[i - 1].frame + ours->tokens[i - 1].duration_frames);
+}
+
+CASE("CTC: metadata of a folder without a contract decides on normalisation, and nothing else does") {
+  const auto audio = golden::Set("tiny").clip("speech.192000");
+  RecognizerConfig stated = variant("ctc-80-ours", "model.onnx", "", "", "tokens.txt");
+  stated.model.contract.features.mel_bins = 80;
+  stated.model.contract.features.normalization = trt_asr::Normalization::none;
+  const auto wanted = transcribe_by(stated, audio);
+  RecognizerConfig derived = variant("ctc-80-sherpa", "model.onnx", "", "", "tokens.txt");
+  derived.model.contract.features.mel_bins = 0;
+  const auto normalized = transcribe_by(derived, audio);
+  CHECK(!same_tokens(*normalized, *wanted));
+  derived.model.contract.derived = true;
+  CHECK(same_tokens(*transcribe_by(derived, audio), *wanted));
+  RecognizerConfig odd = variant("ctc-odd-features", "model.onnx", "", "", "tokens.txt");
+  odd.model.contract.features.mel_bins = 0;
+  odd.model.contract.derived = true;
+  Listener listener;
+  const auto refused = Recognizer::open(odd, listener.sink());
+  REQUIRE(!refused.ok());
+  CHECK(refused.error().code == ErrorCode::contract_mismatch);
+  CHECK(refused.error().received == "all_features");
+}
+
+CASE("RNN-T and CTC: long audio with and without pauses keeps time, however it is written") {
+  for (const RecognizerConfig& config : {rnnt_ours(), ctc_ours()}) {
+    for (const std::vector<float>& audio : {glued(16000 * 70, 16000), noise(16000 * 80)}) {
+      const auto whole = transcribe_by(config, audio, audio.size());
+      CHECK(whole->last == EventKind::end);
+      CHECK(whole->window_ends.size() >= 3);
+      CHECK(whole->window_ends.back() == audio.size());
+      CHECK(!whole->tokens.empty());
+      for (std::size_t i = 1; i < whole->tokens.size(); ++i)
+        CHECK(whole->tokens[i].frame >= whole->tokens[i - 1].frame);
+      CHECK(same_tokens(*whole, *transcribe_by(config, audio, 12345)));
+    }
+  }
+}
+
+CASE("a CTC model with a predictor's graph, or a transducer without one, is refused") {
+  Listener listener;
+  RecognizerConfig extra = ctc_ours();
+  extra.model.files.predictor = model_path("tiny-ours/predictor.onnx");
+  RecognizerConfig bare = rnnt_ours();
+  bare.model.files.predictor.clear();
+  for (const RecognizerConfig& config : {extra, bare}) {
+    const auto refused = Recognizer::open(config, listener.sink());
+    REQUIRE(!refused.ok());
+    CHECK(refused.error().field == "files.predictor");
+  }
+  RecognizerConfig vocabulary = ctc_ours();
+  vocabulary.model.files.vocabulary = std::string(TRT_ASR_MODELS) + "/demo-en/vocab.txt";
+  const auto refused = Recognizer::open(vocabulary, listener.sink());
+  REQUIRE(!refused.ok());
+  CHECK(refused.error().code == ErrorCode::contract_mismatch);
+}
 
 CASE("ours: tokens, frames, durations and confidence are NeMo's") {
   check_golden_set(tiny_ours(), "tiny");
@@ -150,10 +275,7 @@ CASE("without a pause the cut is inside, and the next window starts where it end
   Listener listener;
   auto recognizer = Recognizer::open(tiny_ours(), listener.sink());
   REQUIRE_OK(recognizer);
-  std::mt19937 random(42);
-  std::normal_distribution<float> noise(0.0F, 0.1F);
-  std::vector<float> audio(16000 * 80);
-  for (float& sample : audio) sample = noise(random);
+  const std::vector<float> audio = noise(16000 * 80);
   const auto outcome = transcribe(*recognizer.value(), listener, audio);
   CHECK(outcome->last == EventKind::end);
   CHECK(outcome->window_ends.size() >= 3);
@@ -270,9 +392,9 @@ CASE("a model that does not fit its contract is refused") {
   RecognizerConfig width = tiny_ours();
   width.model.contract.encoder.width = 33;
   RecognizerConfig blank = tiny_ours();
-  blank.model.contract.transducer.rules.blank_id = 5;
+  blank.model.contract.decoder.rules.blank_id = 5;
   RecognizerConfig vocabulary = tiny_ours();
-  vocabulary.model.contract.transducer.rules.vocabulary = 400;
+  vocabulary.model.contract.decoder.rules.vocabulary = 400;
   for (const RecognizerConfig& config : {width, blank, vocabulary}) {
     const auto refused = Recognizer::open(config, listener.sink());
     REQUIRE(!refused.ok());

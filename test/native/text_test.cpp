@@ -268,6 +268,25 @@ CASE("a word's confidence is its tokens' smallest") {
   CHECK(whole.words[1].confidence == 0.8F);
 }
 
+CASE("marks are timed by the rule: TDT after their word, CTC at their begin, RNN-T as they come") {
+  auto tokenizer = load("\u2581a 0\n. 1\n.com 2\n\u2581b 3\n");
+  REQUIRE_OK(tokenizer);
+  const std::vector<Token> tokens = {{0, 2, 3, 1}, {1, 9, 2, 1}, {3, 20, 1, 1}, {2, 30, 4, 1}};
+  const auto spans = [&](DecodeRule rule) {
+    TranscriptAssembler assembler(tokenizer.value(), 1, rule);
+    std::vector<std::int64_t> times;
+    for (const Word& word : assembled(assembler, tokens, [&] { return tokens.size(); }).words) {
+      times.push_back(word.start_ms);
+      times.push_back(word.end_ms);
+    }
+    return times;
+  };
+  using Times = std::vector<std::int64_t>;
+  CHECK(spans(DecodeRule::tdt) == Times({2, 5, 20, 34}));
+  CHECK(spans(DecodeRule::ctc) == Times({2, 9, 20, 30}));
+  CHECK(spans(DecodeRule::rnnt) == Times({2, 11, 20, 34}));
+}
+
 CASE("times are rounded to milliseconds") {
   const Tokenizer tokenizer = tiny();
   TranscriptAssembler assembler(tokenizer, 23.2199);

@@ -5,7 +5,7 @@ import type { AudioOptions, AudioSource } from '../../dist/audio.js';
 
 // WHY: the test runner would load its own copy of each module it imports, and with it a second AsrError.
 const load = createRequire(__filename);
-export const { openAudio, decodeAudio } = load('../../dist/audio.js') as typeof import('../../dist/audio.js');
+export const { openAudio } = load('../../dist/audio.js') as typeof import('../../dist/audio.js');
 export const { AsrError } = load('../../dist/errors.js') as typeof import('../../dist/errors.js');
 
 export const fixture = (name: string): string => join(__dirname, '..', 'fixtures', 'audio', name);

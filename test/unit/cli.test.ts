@@ -230,7 +230,7 @@ describe('the command line', () => {
   test('--help tells the commands and the exit codes', async () => {
     const result = await run('--help');
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    for (const command of ['transcribe', 'models', 'doctor'])
+    for (const command of ['transcribe', 'models', 'contract', 'doctor'])
       expect(result.stdout).toContain(`  ${command} `);
     for (const code of [0, 1, 2, 3, 4, 5, 6, 130])
       expect(result.stdout).toMatch(new RegExp(`^  ${code} +\\w`, 'm'));

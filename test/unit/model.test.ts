@@ -1,11 +1,11 @@
-import { cp, mkdir, mkdtemp, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { AsrError } from '../../dist/errors';
 import { resolveModel, verifyModel } from '../../dist/model';
-import { readFamily, validateContract } from '../../dist/model/contract';
+import { readReference, validateContract } from '../../dist/model/contract';
 
 const FIXTURES = path.resolve('test/fixtures/models');
 const fixture = (name: string) => path.join(FIXTURES, name);
@@ -43,10 +43,17 @@ describe('layouts', () => {
     expect(model.source).toBe('folder');
     expect(model.quantized).toBe(false);
     expect(model.files.joint).toBe(path.join(fixture('tiny-ours'), 'joint.onnx'));
-    expect(model.contract.encoder).toEqual({ width: 32, subsampling: 8, framesMax: 400 });
+    expect(model.contract.encoder).toEqual({
+      width: 32,
+      subsampling: 8,
+      causalSubsampling: false,
+      framesMax: 400,
+    });
     expect(model.contract.predictor).toEqual({ layers: 2, width: 32 });
     expect(model.contract.tokenizer).toEqual({ vocabulary: 352 });
+    expect(model.contract.derived).toBe(false);
     expect(model.contract.decode).toEqual({
+      rule: 'tdt',
       blankId: 352,
       durations: [0, 1, 2, 3, 4],
       maxSymbolsPerFrame: 10,
@@ -67,8 +74,20 @@ describe('layouts', () => {
     expect(model.files.vocab).toBe(path.join(fixture('tiny-nemo'), 'vocab.txt'));
     expect(model.files).not.toHaveProperty('joint');
     expect(model.quantized).toBe(false);
-    expect(model.contract.decode).toEqual({ blankId: -1, durations: [], maxSymbolsPerFrame: 10 });
-    expect(model.contract.encoder).toEqual({ width: 0, subsampling: 8, framesMax: 5000 });
+    expect(model.contract.derived).toBe(true);
+    expect(model.contract.features.melBins).toBe(0);
+    expect(model.contract.decode).toEqual({
+      rule: 'transducer',
+      blankId: -1,
+      durations: [],
+      maxSymbolsPerFrame: 10,
+    });
+    expect(model.contract.encoder).toEqual({
+      width: 0,
+      subsampling: 8,
+      causalSubsampling: false,
+      framesMax: 5000,
+    });
   });
 
   test('sherpa, int8 when it is asked for', async () => {
@@ -101,7 +120,46 @@ describe('layouts', () => {
     expect(model.quantized).toBe(true);
   });
 
-  test("a folder's config.json goes before the family", async () => {
+  test('RNN-T of ours', async () => {
+    const { contract } = await resolveModel(fixture('variants/rnnt-ours'));
+    expect(contract.decode).toEqual({ rule: 'rnnt', blankId: 352, durations: [], maxSymbolsPerFrame: 10 });
+  });
+
+  test('CTC of ours: the encoder and its vocabulary alone', async () => {
+    const { contract, files } = await resolveModel(fixture('variants/ctc-ours'));
+    expect(Object.keys(files)).toEqual(['encoder', 'vocab']);
+    expect(contract.encoder.width).toBe(353);
+    expect(contract.predictor).toEqual({ layers: 0, width: 0 });
+    expect(contract.decode).toEqual({ rule: 'ctc', blankId: 352, durations: [], maxSymbolsPerFrame: 1 });
+  });
+
+  test.each([
+    ['ctc-nemo', 'nemo', 'vocab.txt', 128],
+    ['ctc-80-sherpa', 'sherpa', 'tokens.txt', 0],
+  ])('CTC without a contract: %s', async (name, layout, vocab, melBins) => {
+    const model = await resolveModel(fixture(`variants/${name}`));
+    expect(model.layout).toBe(layout);
+    expect(path.basename(model.files.vocab)).toBe(vocab);
+    expect(model.files).not.toHaveProperty('predictor');
+    expect(model.contract.decode.rule).toBe('ctc');
+    expect(model.contract.features.melBins).toBe(melBins);
+    expect(model.contract.features.normalization).toBe('per_feature');
+    expect(model.contract.derived).toBe(true);
+  });
+
+  test('an int8 CTC graph is taken by its name', async () => {
+    const dir = await copyOf('variants/ctc-nemo');
+    await rename(path.join(dir, 'model.onnx'), path.join(dir, 'model.int8.onnx'));
+    expect((await resolveModel(dir)).quantized).toBe(true);
+  });
+
+  test("a CTC folder's config.json may not speak of a transducer", async () => {
+    const dir = await copyOf('variants/ctc-nemo');
+    await writeFile(path.join(dir, 'config.json'), JSON.stringify({ model_type: 'nemo-conformer-tdt' }));
+    expect((await failureOf(() => resolveModel(dir))).field).toBe('model_type');
+  });
+
+  test("a folder's config.json goes before the reference", async () => {
     const dir = await copyOf('tiny-nemo');
     const config = { model_type: 'nemo-conformer-tdt', features_size: 80, subsampling_factor: 4 };
     await writeFile(path.join(dir, 'config.json'), JSON.stringify(config));
@@ -126,10 +184,14 @@ describe('layouts', () => {
     expect(error.field).toBe(field);
   });
 
-  test('the family file is valid and says what the sources say', async () => {
-    const family = await readFamily('parakeet-tdt');
-    expect(family.encoder).toEqual({ subsampling: 8, frames_max: 5000 });
-    expect(family.features.log_guard).toBe(2 ** -24);
+  test.each([
+    'parakeet-tdt-0.6b-v3',
+    'fastconformer-ctc-large',
+    'fastconformer-ctc-large-streaming',
+  ])('the reference contract %s holds', async (name) => {
+    const contract = await readReference(name);
+    expect(contract.model.name).toBe(name);
+    expect(contract.features.log_guard).toBe(2 ** -24);
   });
 });
 
@@ -310,6 +372,8 @@ describe('contracts', () => {
     ['encoder.file', '..'],
     ['encoder.width', '32'],
     ['encoder.subsampling', 0],
+    ['encoder.causal_subsampling', undefined],
+    ['encoder.causal_subsampling', 1],
     ['encoder.frames_max', 2 ** 53],
     ['predictor.layers', 0],
     ['joint.file', undefined],
@@ -322,6 +386,41 @@ describe('contracts', () => {
     ['decode.durations', [0]],
     ['decode.durations', []],
     ['decode.max_symbols_per_frame', 0],
+    ['decode.max_symbols_per_frame', undefined],
+    ['decode.durations', undefined],
+    ['decode.rule', 'beam'],
+    ['decode.rule', undefined],
+    ['precision', 'fp8'],
+    ['precision', undefined],
+    ['timebase.hop_ms', 12.5],
+    ['timebase.frame_ms', 10],
+    ['timebase', undefined],
+    ['tokenizer.kind', 'characters'],
+    ['encoder.heads', 5],
+    ['encoder.heads', 0],
+    ['encoder.attention_context', [-1]],
+    ['encoder.output_width', 33],
+    ['encoder.projected', 1],
+    ['encoder.inputs', []],
+    ['encoder.inputs.0.name', 'spectrogram'],
+    ['encoder.inputs.0.dtype', 'f16'],
+    ['encoder.inputs.0.layout', 'BTM'],
+    ['encoder.inputs.0.shape', ['B', 128]],
+    ['encoder.inputs.0.shape.1', 80],
+    ['encoder.inputs.0.shape.2', 3000],
+    ['encoder.inputs.0.shape.0', 'b'],
+    ['encoder.outputs.1.dtype', 'i32'],
+    ['predictor', undefined],
+    ['predictor.inputs.1.shape.0', 3],
+    ['predictor.outputs.0.name', 'decoded'],
+    ['joint.tokens', 352],
+    ['joint.durations', 4],
+    ['joint.outputs.0.shape.1', 357],
+    ['latency', { budget_ms: { min: 150, max: 100 } }],
+    ['tolerances', { encoder: { absolute: -1 } }],
+    ['tensorrt', { profiles: {} }],
+    ['streaming', {}],
+    ['files', undefined],
     ['decode.beam', 4],
     ['extra', true],
     ['__proto__x', {}],
@@ -334,9 +433,67 @@ describe('contracts', () => {
     else parent[last] = value;
     const error = await failureOf(() => validateContract(contract, 'test'));
     expect(error.code).toBe('ERR_CONTRACT_MISMATCH');
-    expect(error.field).toBe(field);
+    // A section that is wrong within is named by what is wrong in it.
+    expect(`${error.field}.`.startsWith(`${field}.`)).toBe(true);
     expect(error.expected).toBeTruthy();
     expect(error.received).toBeTruthy();
+  });
+
+  test.each<[string, string, Record<string, unknown>]>([
+    ['predictor', 'CTC has none', { rule: 'ctc' }],
+    ['decode.durations', 'RNN-T has none', { rule: 'rnnt' }],
+  ])('%s is refused: %s', async (field, _why, change) => {
+    const contract = await read();
+    Object.assign(contract.decode, change);
+    expect((await failureOf(() => validateContract(contract, 'test'))).field).toBe(field);
+  });
+
+  /** A reference contract as a folder would have it, with pins. */
+  const pinned = async (name: string) => {
+    const contract = JSON.parse(await readFile(`contracts/${name}.contract.json`, 'utf8'));
+    const files = [
+      contract.encoder,
+      contract.predictor,
+      contract.joint,
+      contract.streaming,
+      contract.tokenizer,
+    ];
+    const pin = { bytes: 1, sha256: '0'.repeat(64) };
+    contract.files = Object.fromEntries(files.filter(Boolean).map(({ file }) => [file, pin]));
+    return contract;
+  };
+
+  test.each<[string, number | string]>([
+    ['streaming.cache_channel_frames', 71],
+    ['streaming.cache_time_frames', 7],
+    ['streaming.inputs.2.shape.2', 71],
+    ['streaming.outputs.4.dtype', 'f32'],
+    ['streaming.chunk_frames.next', -1],
+    ['tensorrt.profiles.encoder.frames.max', 15],
+    ['tensorrt.profiles.encoder.batch.opt', 9],
+    ['tolerances.encoder.relative', 2],
+    ['streaming.parity.seed', -1],
+  ])('a streaming contract with %s = %j is refused', async (field, value) => {
+    const contract = await pinned('parakeet-tdt-0.6b-v3');
+    expect(validateContract(contract, 'test').streaming?.file).toBe('streaming_encoder.onnx');
+    const keys = field.split('.');
+    const last = keys.pop() as string;
+    const parent = keys.reduce((object, key) => object[key], contract);
+    expect(parent).toHaveProperty(last);
+    parent[last] = value;
+    const error = await failureOf(() => validateContract(contract, 'test'));
+    expect(error.field).toContain(field.split('.')[0]);
+  });
+
+  test('an encoder that is projected is as wide as the joint', async () => {
+    const contract = await read();
+    contract.joint.width = 48;
+    contract.encoder.projected = true;
+    expect((await failureOf(() => validateContract(contract, 'test'))).field).toBe('encoder.output_width');
+    contract.encoder.output_width = 48;
+    contract.encoder.outputs[0].shape[2] = 48;
+    contract.joint.inputs[0].shape[2] = 48;
+    expect(validateContract(contract, 'test').encoder.projected).toBe(true);
   });
 
   test('an element of a list is named with its place', async () => {

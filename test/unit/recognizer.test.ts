@@ -46,6 +46,11 @@ describe.each([
   ['tiny', 'tiny-sherpa', { precision: 'fp32' }],
   ['tiny-80-none', 'tiny-80-none', {}],
   ['demo-en', 'demo-en', {}],
+  ['rnnt', 'variants/rnnt-ours', {}],
+  ['rnnt', 'variants/rnnt-nemo', {}],
+  ['ctc', 'variants/ctc-ours', {}],
+  ['ctc', 'variants/ctc-nemo', {}],
+  ['ctc-causal', 'variants/ctc-causal', {}],
 ] as const)('goldens of %s on the model %s', (set, model, options) => {
   test("every clip is NeMo's, token for token and word for word", async () => {
     const golden = new GoldenSet(set);
@@ -59,6 +64,44 @@ describe.each([
     } finally {
       await asr.close();
     }
+  });
+});
+
+describe.each([
+  ['RNN-T', 'rnnt-ours', 'rnnt-nemo'],
+  ['CTC', 'ctc-ours', 'ctc-nemo'],
+  ['CTC of 80 bare mels', 'ctc-80-ours', 'ctc-80-sherpa'],
+])('%s', (_kind, ours, foreign) => {
+  const clips = new GoldenSet('tiny').clips.filter(({ samples }) => samples.length > 30000);
+
+  async function transcripts(name: string): Promise<Transcript[]> {
+    const asr = await Recognizer.open({ model: path.join(models, 'variants', name) });
+    try {
+      return await Promise.all(clips.map((clip) => asr.transcribe(clip.samples)));
+    } finally {
+      await asr.close();
+    }
+  }
+
+  test(`${ours} gives text, words and times, and ${foreign} the same without a contract`, async () => {
+    const [wanted, found] = [await transcripts(ours), await transcripts(foreign)];
+    expect(wanted.some(({ words }) => words.length > 0)).toBe(true);
+    wanted.forEach((transcript, index) => {
+      const other = found[index] as Transcript;
+      expect(other.text).toBe(transcript.text);
+      expect(other.words.map(({ text, startMs, endMs }) => [text, startMs, endMs])).toEqual(
+        transcript.words.map(({ text, startMs, endMs }) => [text, startMs, endMs]),
+      );
+      expect(other.tokens.map(({ id, frame }) => [id, frame])).toEqual(
+        transcript.tokens.map(({ id, frame }) => [id, frame]),
+      );
+      for (const { startMs, endMs, confidence } of transcript.words) {
+        expect(endMs).toBeGreaterThanOrEqual(startMs);
+        expect(endMs).toBeLessThanOrEqual(transcript.durationMs + 80);
+        expect(confidence).toBeGreaterThanOrEqual(0);
+        expect(confidence).toBeLessThanOrEqual(1);
+      }
+    });
   });
 });
 

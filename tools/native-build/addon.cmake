@@ -2,11 +2,11 @@
 # both look there first, and gyp owns build/Makefile, so CMake's own files live apart in build/cmake.
 set(TRT_ASR_ADDON_DIR "${CMAKE_SOURCE_DIR}/build/Release" CACHE PATH "Folder that receives trt_asr.node")
 
-# Asking Node for the two header packages finds them beside this checkout as well as in the node_modules of
+# Asking Node, which ort.cmake found, for the two header packages finds them beside this checkout as well as in the node_modules of
 # a consumer, where npm hoists them above this folder.
 function(trt_asr_header_package name out)
   execute_process(
-    COMMAND node -p "require('path').dirname(require.resolve('${name}/package.json', { paths: [process.argv[1]] }))" "${CMAKE_SOURCE_DIR}"
+    COMMAND "${TRT_ASR_NODE}" -p "require('path').dirname(require.resolve('${name}/package.json', { paths: [process.argv[1]] }))" "${CMAKE_SOURCE_DIR}"
     OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed ERROR_QUIET)
   if(failed)
     message(FATAL_ERROR "npm package '${name}' is not installed; run: npm install --no-save ${name}")

@@ -1,0 +1,14 @@
+#pragma once
+// What a file of a model says of itself, for whoever compares it with a contract.
+
+#include "node/napi_setup.h"
+
+namespace trt_asr::node {
+
+/// describeGraph(path): Promise<{ inputs, outputs, metadata }>. The graph is loaded on a thread of its own.
+Napi::Value describe_graph(const Napi::CallbackInfo& info);
+
+/// vocabularySize(path): pieces of a vocabulary, without the blank. Throws what Tokenizer::load gives.
+Napi::Value vocabulary_size(const Napi::CallbackInfo& info);
+
+}  // namespace trt_asr::node
