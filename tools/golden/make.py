@@ -9,11 +9,11 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TOOLS / "golden"), str(TOOLS / "export")]
 FIXTURES = TOOLS.parent / "test" / "fixtures"
-SETS = ("models", "hostile", "audio", "features", "tiny", "text", "words", "transcripts")
+SETS = ("models", "hostile", "variants", "audio", "features", "tiny", "heads", "text", "words", "transcripts")
 
 
 def make(name: str, fixtures: Path, arguments) -> None:
-    from trt_asr_golden import audio, features, hostile, models, pieces, transcripts
+    from trt_asr_golden import audio, features, heads, hostile, models, pieces, transcripts, variants
 
     golden = fixtures / "golden"
     pools = audio.Pools(golden / "audio")
@@ -21,12 +21,16 @@ def make(name: str, fixtures: Path, arguments) -> None:
         models.make(fixtures / "models")
     elif name == "hostile":
         hostile.make(fixtures / "models" / "tiny-ours", fixtures / "models" / "hostile")
+    elif name == "variants":
+        variants.make(fixtures / "models" / "variants")
     elif name == "audio":
         audio.make(golden / "audio")
     elif name == "features":
         features.make(pools, golden / "features")
     elif name == "tiny":
         transcripts.make_tiny(pools, golden, fixtures / "models")
+    elif name == "heads":
+        heads.make(pools, golden, fixtures / "models")
     elif name == "text":
         pieces.make_text(golden / "text")
     elif name == "words":

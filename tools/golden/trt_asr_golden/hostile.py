@@ -142,6 +142,49 @@ def _without(*path):
     return edit
 
 
+def _all(*edits):
+    """Several edits at once: a fault that the contract itself holds to, so that only the graphs can tell."""
+
+    def edit(contract: dict) -> None:
+        for each in edits:
+            each(contract)
+
+    return edit
+
+
+def _vocabulary(count: int):
+    """Another size of vocabulary, throughout the contract."""
+
+    def edit(contract: dict) -> None:
+        contract["tokenizer"]["vocabulary"] = contract["decode"]["blank_id"] = count
+        contract["joint"]["tokens"] = count + 1
+        contract["joint"]["outputs"][0]["shape"][-1] = count + 1 + contract["joint"]["durations"]
+
+    return edit
+
+
+def _encoder_width(width: int):
+    """Another width of the encoder, throughout the contract."""
+
+    def edit(contract: dict) -> None:
+        encoder = contract["encoder"]
+        encoder["width"] = encoder["output_width"] = width
+        encoder["outputs"][0]["shape"][-1] = contract["joint"]["inputs"][0]["shape"][-1] = width
+
+    return edit
+
+
+def _predictor_layers(layers: int):
+    """Another depth of the predictor, throughout the contract."""
+
+    def edit(contract: dict) -> None:
+        contract["predictor"]["layers"] = layers
+        for tensor in contract["predictor"]["inputs"][1:] + contract["predictor"]["outputs"][1:]:
+            tensor["shape"][0] = layers
+
+    return edit
+
+
 def _files(out: Hostile) -> None:
     encoder = (out.sane / "encoder.onnx").read_bytes()
     flipped = bytearray(encoder[:4000])
@@ -206,9 +249,6 @@ def _vocabularies(out: Hostile) -> None:
     vocabulary = out.contract["tokenizer"]["vocabulary"]
     short = [*lines[:300], "<blk> 300"]
 
-    def shorten(contract: dict) -> None:
-        contract["tokenizer"]["vocabulary"] = contract["decode"]["blank_id"] = 300
-
     def text(rows) -> dict:
         return {"vocab.txt": ("\n".join(rows) + "\n").encode()}
 
@@ -220,7 +260,7 @@ def _vocabularies(out: Hostile) -> None:
         "open",
         "300 pieces, but the joint gives 352+1+5",
         text(short),
-        edit=shorten,
+        edit=_vocabulary(300),
     )
     add("vocabulary-lines-missing", CONTRACT_MISMATCH, "open", "300 pieces, the contract says 352", text(lines[:300]))
     add("vocabulary-disordered", CONTRACT_MISMATCH, "open", "two ids have changed places", text(swapped))
@@ -237,7 +277,14 @@ def _contracts(out: Hostile) -> None:
         "blank-fraction": (_field("decode", "blank_id", value=352.5), "the blank id is no integer"),
         "unk-beyond": (_field("tokenizer", "unk_id", value=352), "the unknown piece is beyond the vocabulary"),
         "durations-empty": (_field("decode", "durations", value=[]), "no durations"),
-        "durations-few": (_field("decode", "durations", value=[0, 1, 2, 3]), "4 durations, the joint gives 5"),
+        "durations-few": (
+            _all(
+                _field("decode", "durations", value=[0, 1, 2, 3]),
+                _field("joint", "durations", value=4),
+                _field("joint", "outputs", 0, "shape", value=["B", 357]),
+            ),
+            "4 durations, the joint gives 5",
+        ),
         "durations-negative": (_field("decode", "durations", value=[0, 1, 2, 3, -4]), "a duration goes backwards"),
         "symbols-zero": (_field("decode", "max_symbols_per_frame", value=0), "no symbol may be emitted"),
         "schema-unknown": (_field("schema", value="trt-asr-contract/99"), "a schema from the future"),
@@ -248,10 +295,16 @@ def _contracts(out: Hostile) -> None:
         "file-absolute": (_field("encoder", "file", value="/etc/hostname"), "an absolute path"),
         "frames-zero": (_field("encoder", "frames_max", value=0), "a position table of no frames"),
         "frames-huge": (_field("encoder", "frames_max", value=2**53), "a position table beyond all memory"),
-        "width-wrong": (_field("encoder", "width", value=64), "the graph says 32"),
-        "layers-wrong": (_field("predictor", "layers", value=3), "the graph says 2"),
+        "width-wrong": (_encoder_width(64), "the graph says 32"),
+        "layers-wrong": (_predictor_layers(3), "the graph says 2"),
         "subsampling-zero": (_field("encoder", "subsampling", value=0), "no subsampling factor"),
-        "mels-wrong": (_field("features", "mel_bins", value=80), "the graph says 128"),
+        "mels-wrong": (
+            _all(
+                _field("features", "mel_bins", value=80),
+                _field("encoder", "inputs", 0, "shape", value=["B", 80, "T"]),
+            ),
+            "the graph says 128",
+        ),
         "mels-zero": (_field("features", "mel_bins", value=0), "no mel bins"),
         "hop-zero": (_field("features", "hop_samples", value=0), "a hop of no samples"),
         "window-beyond-fft": (_field("features", "window_samples", value=1024), "the window is longer than the FFT"),
@@ -263,8 +316,37 @@ def _contracts(out: Hostile) -> None:
             "not a known normalisation",
         ),
     }
-    for name, (edit, why) in cases.items():
+    for name, (edit, why) in {**cases, **_relations()}.items():
         out.add(name, CONTRACT_MISMATCH, "open", why, edit=edit)
+
+
+def _relations() -> dict:
+    """Contracts whose fields contradict each other."""
+    return {
+        "rule-unknown": (_field("decode", "rule", value="beam"), "a rule that no decoder has"),
+        "rule-absent": (_without("decode", "rule"), "no rule"),
+        "ctc-with-predictor": (_field("decode", "rule", value="ctc"), "CTC has neither predictor nor joint"),
+        "rnnt-with-durations": (_field("decode", "rule", value="rnnt"), "RNN-T has no durations"),
+        "durations-absent": (_without("decode", "durations"), "TDT without durations"),
+        "symbols-absent": (_without("decode", "max_symbols_per_frame"), "a transducer without its guard"),
+        "predictor-absent": (_without("predictor"), "a transducer without a predictor"),
+        "joint-tokens": (_field("joint", "tokens", value=352), "the joint's tokens lack the blank"),
+        "joint-durations": (_field("joint", "durations", value=4), "the joint has fewer durations than decode"),
+        "hop-wrong": (_field("timebase", "hop_ms", value=12.5), "a hop that hop_samples do not make"),
+        "frame-wrong": (_field("timebase", "frame_ms", value=40), "a frame that is not eight hops"),
+        "output-width": (_field("encoder", "output_width", value=64), "the output is wider than the encoder"),
+        "heads-wrong": (_field("encoder", "heads", value=5), "5 heads do not part 32"),
+        "io-name": (_field("encoder", "inputs", 0, "name", value="spectrogram"), "an input that nobody binds"),
+        "io-dtype": (_field("predictor", "inputs", 0, "dtype", value="f32"), "tokens that are no integers"),
+        "io-layout": (_field("joint", "inputs", 0, "layout", value="BD1"), "a layout that is not the shape's"),
+        "io-shape": (_field("joint", "outputs", 0, "shape", value=["B", 357]), "one logit too few"),
+        "io-rank": (_field("encoder", "outputs", 0, "shape", value=["B", 32]), "an output of two axes"),
+        "io-missing": (_without("encoder", "outputs", 1), "no lengths come out of the encoder"),
+        "io-fixed": (_field("joint", "inputs", 1, "shape", value=[1, 1, 32]), "a batch that is fixed to one row"),
+        "precision-unknown": (_field("precision", value="fp8"), "a precision that is not known"),
+        "files-absent": (_without("files"), "no hashes"),
+        "file-unlisted": (_without("files", "joint.onnx"), "the joint has no hash"),
+    }
 
 
 def _graphs(out: Hostile) -> None:

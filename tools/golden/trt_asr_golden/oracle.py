@@ -68,24 +68,49 @@ def encode(model, features_BMT: torch.Tensor, lengths_B: torch.Tensor) -> tuple[
         return model.encoder(audio_signal=features_BMT, length=lengths_B)
 
 
+def timed(model, hypotheses):
+    """NeMo's hypotheses with seconds beside the frames of their words."""
+    stride_s = model.preprocessor.featurizer.hop_length / model.preprocessor.featurizer.sample_rate
+    return process_timestamp_outputs(hypotheses, int(model.cfg.encoder.subsampling_factor), stride_s)
+
+
 def decode(model, encoded_BDT: torch.Tensor, lengths_B: torch.Tensor) -> list[Transcript]:
     """NeMo's greedy_batch on an encoded batch; configure_decoding must have been called."""
     hypotheses = model.decoding.rnnt_decoder_predictions_tensor(encoded_BDT, lengths_B, return_hypotheses=True)
-    stride_s = model.preprocessor.featurizer.hop_length / model.preprocessor.featurizer.sample_rate
-    hypotheses = process_timestamp_outputs(hypotheses, int(model.cfg.encoder.subsampling_factor), stride_s)
-    return [_transcript(hypothesis) for hypothesis in hypotheses]
+    return [_transcript(hypothesis) for hypothesis in timed(model, hypotheses)]
 
 
 def _transcript(hypothesis) -> Transcript:
+    tokens = [int(t) for t in hypothesis.y_sequence]
+    # An RNN-T's list of durations stays empty; NeMo's offsets give each of its tokens one frame.
+    durations = hypothesis.token_duration
+    if durations is None or len(durations) == 0:
+        durations = [1] * len(tokens)
     return Transcript(
-        tokens=[int(t) for t in hypothesis.y_sequence],
+        tokens=tokens,
         frames=[int(t) for t in hypothesis.timestamp["timestep"]],
-        durations=[int(d) for d in hypothesis.token_duration],
+        durations=[int(d) for d in durations],
         # NeMo walks the frames backwards and turns the list round at the end.
         confidence=[float(c) for c in hypothesis.token_confidence],
         text=hypothesis.text,
         words=hypothesis.timestamp["word"],
     )
+
+
+@dataclass
+class Transducer:
+    """A TDT or RNN-T model of NeMo: its encoder's frames, and what greedy_batch makes of them."""
+
+    model: object
+
+    def __post_init__(self):
+        configure_decoding(self.model)
+
+    def encode(self, features_BMT: torch.Tensor, lengths_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return encode(self.model, features_BMT, lengths_B)
+
+    def decode(self, encoded_BDT: torch.Tensor, lengths_B: torch.Tensor) -> list[Transcript]:
+        return decode(self.model, encoded_BDT, lengths_B)
 
 
 def predict(model, tokens: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

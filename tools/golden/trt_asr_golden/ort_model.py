@@ -10,7 +10,7 @@ import onnxruntime
 
 @dataclass
 class Hypothesis:
-    """What greedy TDT found, and how lively and how certain the way there was."""
+    """What greedy decoding found, and how lively and how certain the way there was."""
 
     tokens: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
@@ -35,22 +35,49 @@ def max_prob_confidence(logits_V1: np.ndarray, label: int) -> float:
     return float((exponent[label] / exponent.sum() * classes - 1) / (classes - 1))
 
 
+def _ctc(log_probs_TC: np.ndarray, blank: int) -> Hypothesis:
+    """Greedy CTC. In NeMo a token ends on its own first frame and begins on that of the token before."""
+    found = Hypothesis()
+    before, end = blank, None
+    for frame, log_probs_C in enumerate(log_probs_TC):
+        label = int(log_probs_C.argmax())
+        found.margin_min = min(found.margin_min, _margin(log_probs_C))
+        confidence = max_prob_confidence(log_probs_C, label)
+        if label == blank:
+            found.blanks += 1
+        elif label == before:
+            found.confidence[-1] = min(found.confidence[-1], confidence)
+        else:
+            begin = max(0, frame - 1) if end is None else end
+            found.tokens.append(label)
+            found.frames.append(begin)
+            found.durations.append(frame - begin)
+            found.confidence.append(confidence)
+            end = frame
+        before = label
+    return found
+
+
 class OrtModel:
-    """The three graphs of an 'ours' folder."""
+    """The graphs of an 'ours' folder; CTC has the encoder alone."""
 
     def __init__(self, folder: Path):
         self.contract = json.loads((Path(folder) / "contract.json").read_text(encoding="utf-8"))
+        self.rule = self.contract["decode"]["rule"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.encoder, self.predictor, self.joint = (
             onnxruntime.InferenceSession(
                 str(Path(folder) / self.contract[part]["file"]), options, providers=["CPUExecutionProvider"]
             )
+            if part in self.contract
+            else None
             for part in ("encoder", "predictor", "joint")
         )
 
     def encode(self, features_BMT: np.ndarray, lengths_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.encoder.run(None, {"features": features_BMT, "lengths": lengths_B})
+        features, lengths = (port["name"] for port in self.contract["encoder"]["inputs"])
+        return self.encoder.run(None, {features: features_BMT, lengths: lengths_B})
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
         shape = (self.contract["predictor"]["layers"], 1, self.contract["predictor"]["width"])
@@ -66,24 +93,31 @@ class OrtModel:
         return self.joint.run(None, inputs)[0][0]
 
     def decode(self, encoded_TD: np.ndarray) -> Hypothesis:
-        """Greedy TDT as NeMo's greedy_batch does it."""
+        """Greedy decoding as NeMo does it; of CTC, `encoded_TD` are the log-probabilities."""
+        if self.rule == "ctc":
+            return _ctc(encoded_TD, self.contract["decode"]["blank_id"])
+        return self._transducer(encoded_TD)
+
+    def _transducer(self, encoded_TD: np.ndarray) -> Hypothesis:
+        """TDT and RNN-T as NeMo's greedy_batch does them. An RNN-T stays on its frame after a token."""
         decode = self.contract["decode"]
-        blank, durations = decode["blank_id"], decode["durations"]
+        blank, durations = decode["blank_id"], decode.get("durations")
         found = Hypothesis()
         predicted, state = self.predict(blank, self.start())
         frame, on_frame = 0, 0
         while frame < len(encoded_TD):
             logits = self.logits(encoded_TD[frame], predicted)
             labels, jumps = logits[: blank + 1], logits[blank + 1 :]
-            label, duration = int(labels.argmax()), durations[int(jumps.argmax())]
-            found.margin_min = min(found.margin_min, _margin(labels), _margin(jumps))
+            label, duration = int(labels.argmax()), durations[int(jumps.argmax())] if durations else 0
+            found.margin_min = min(found.margin_min, _margin(labels), *([_margin(jumps)] if durations else []))
             if label == blank:
                 found.blanks += 1
                 frame, on_frame = frame + max(duration, 1), 0
                 continue
             found.tokens.append(label)
             found.frames.append(frame)
-            found.durations.append(duration)
+            # NeMo gives a token of an RNN-T one frame.
+            found.durations.append(duration if durations else 1)
             found.confidence.append(max_prob_confidence(labels, label))
             predicted, state = self.predict(label, state)
             on_frame = on_frame + 1 if duration == 0 else 0

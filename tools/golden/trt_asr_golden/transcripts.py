@@ -43,11 +43,11 @@ def _decisions(found) -> tuple:
     return found.tokens, found.frames, found.durations
 
 
-def run(model, clip: Clip, samples: np.ndarray) -> Run:
-    """NeMo on one clip of at least one sample."""
-    features, lengths = oracle.features_of(model, [samples])
-    encoded, encoded_lengths = oracle.encode(model, features, lengths)
-    transcript = oracle.decode(model, encoded, encoded_lengths)[0]
+def run(nemo, clip: Clip, samples: np.ndarray) -> Run:
+    """NeMo (an oracle.Transducer or oracle_ctc.Ctc) on one clip of at least one sample."""
+    features, lengths = oracle.features_of(nemo.model, [samples])
+    encoded, encoded_lengths = nemo.encode(features, lengths)
+    transcript = nemo.decode(encoded, encoded_lengths)[0]
     frames = int(encoded_lengths[0])
     return Run(clip, samples, features, int(lengths[0]), encoded[0, :, :frames].T.numpy(), transcript)
 
@@ -86,11 +86,11 @@ def is_steady(ort: OrtModel, golden: Run) -> bool:
     return True
 
 
-def check_batch(model, ort: OrtModel, runs: list[Run]) -> None:
+def check_batch(nemo, ort: OrtModel, runs: list[Run]) -> None:
     """Raises when NeMo or the export gives a batch other tokens or frames than its clips alone."""
-    features, lengths = oracle.features_of(model, [r.samples for r in runs])
-    encoded, encoded_lengths = oracle.encode(model, features, lengths)
-    transcripts = oracle.decode(model, encoded, encoded_lengths)
+    features, lengths = oracle.features_of(nemo.model, [r.samples for r in runs])
+    encoded, encoded_lengths = nemo.encode(features, lengths)
+    transcripts = nemo.decode(encoded, encoded_lengths)
     ort_encoded, _ = ort.encode(features.numpy(), lengths.numpy())
     for row, golden in enumerate(runs):
         frames = len(golden.encoded_TD)
@@ -101,7 +101,7 @@ def check_batch(model, ort: OrtModel, runs: list[Run]) -> None:
         assert transcripts[row].frames == golden.transcript.frames, golden.clip
 
 
-def write_item(out: SetWriter, golden: Run, with_features: bool) -> None:
+def write_item(out: SetWriter, golden: Run) -> None:
     name, transcript = golden.clip.name, golden.transcript
     counts = {"tokens": len(transcript.tokens), "words": len(transcript.words), **golden.counts}
     fields = (golden.feature_frames, len(golden.encoded_TD), len(transcript.tokens), len(transcript.words))
@@ -112,6 +112,10 @@ def write_item(out: SetWriter, golden: Run, with_features: bool) -> None:
     out.floats(name, "confidence", transcript.confidence)
     out.text(name, "text", transcript.text)
     write_words(out, name, transcript.words)
+
+
+def write_tensors(out: SetWriter, golden: Run, with_features: bool) -> None:
+    name = golden.clip.name
     if with_features:
         out.tensor(name, "features", golden.features_BMT[0, :, : golden.feature_frames].T.numpy())
     rows = np.unique(np.linspace(0, len(golden.encoded_TD) - 1, ENCODED_ROWS_MAX).round().astype(int))
@@ -150,8 +154,8 @@ def write_steps(out: SetWriter, model, ort: OrtModel, golden: Run) -> None:
     out.tensor("joint", "logits", logits)
 
 
-def write_set(out: SetWriter, model, ort: OrtModel, runs: list[Run], folder_of_model: str, batches: dict) -> None:
-    """All records of one model; `batches` maps a batch's name to its clips' names."""
+def write_model(out: SetWriter, ort: OrtModel, runs: list[Run], folder_of_model: str) -> None:
+    """What the model's files are, where the clips lie, and how far confidence may be off."""
     out.record("model", folder_of_model)
     for file, facts in sorted(ort.contract["files"].items()):
         out.record("model_file", file, facts["sha256"])
@@ -160,15 +164,21 @@ def write_set(out: SetWriter, model, ort: OrtModel, runs: list[Run], folder_of_m
         out.record("clip", clip.name, clip.wav, clip.offset, clip.samples)
     shift = max(golden.confidence_shift for golden in runs)
     out.floats("set", "confidence_tolerance", [max(CONFIDENCE_TOLERANCE_MIN, 2 * shift)])
+
+
+def write_set(out: SetWriter, nemo, ort: OrtModel, runs: list[Run], folder_of_model: str, batches: dict) -> None:
+    """All records of one model; `batches` maps a batch's name to its clips' names."""
+    write_model(out, ort, runs, folder_of_model)
     # WHY: the encoder can be judged by itself on exact features, and a few short clips are enough for it.
     exact = [golden.clip.name for golden in runs if 8 <= golden.feature_frames <= 70][:6]
     for golden in runs:
-        write_item(out, golden, golden.clip.name in exact)
+        write_item(out, golden)
+        write_tensors(out, golden, golden.clip.name in exact)
     by_name = {golden.clip.name: golden for golden in runs}
     for name, members in batches.items():
-        check_batch(model, ort, [by_name[member] for member in members])
+        check_batch(nemo, ort, [by_name[member] for member in members])
         out.record("batch", name, len(members), *members)
-    write_steps(out, model, ort, max(runs, key=lambda golden: len(set(golden.transcript.tokens))))
+    write_steps(out, nemo.model, ort, max(runs, key=lambda golden: len(set(golden.transcript.tokens))))
 
 
 TINY_SAMPLES = (
@@ -178,17 +188,18 @@ TINY_SAMPLES = (
 TRIES_MAX = 40
 
 
-def _empty(clip: Clip) -> Run:
+def empty(clip: Clip) -> Run:
     """What our contract says of a clip without samples, on which NeMo raises."""
     nothing = oracle.Transcript([], [], [], [], "", [])
     return Run(clip, np.zeros(0, np.float32), torch.zeros(1, 1, 0), 0, np.zeros((0, 1), np.float32), nothing)
 
 
-def _steady_slice(model, ort: OrtModel, pools: Pools, wav: str, samples: int, generator) -> Run:
+def steady_slice(nemo, ort: OrtModel, pools: Pools, wav: str, samples: int, generator) -> Run:
+    """A slice of a pool that has tokens, and the same ones when the features move a little."""
     room = len(pools.pool(wav)) - samples
     for _ in range(TRIES_MAX):
         clip = Clip(f"{wav}.{samples}", wav, int(generator.integers(0, room + 1)), samples)
-        golden = run(model, clip, pools.read(clip))
+        golden = run(nemo, clip, pools.read(clip))
         check_export(ort, golden)
         if golden.transcript.tokens and is_steady(ort, golden):
             return golden
@@ -196,16 +207,15 @@ def _steady_slice(model, ort: OrtModel, pools: Pools, wav: str, samples: int, ge
 
 
 def _tiny_set(name: str, lengths, pools: Pools, golden: Path, folder: Path, batches: bool) -> None:
-    model, ort = models.build(folder.name), OrtModel(folder)
-    oracle.configure_decoding(model)
+    nemo, ort = oracle.Transducer(models.build(folder.name)), OrtModel(folder)
     generator = np.random.default_rng(42)
-    runs = [_empty(Clip("empty", "speech", 0, 0))]
+    runs = [empty(Clip("empty", "speech", 0, 0))]
     for samples in (1, 159):
         clip = Clip(f"speech.{samples}", "speech", 9000, samples)
-        runs.append(run(model, clip, pools.read(clip)))
+        runs.append(run(nemo, clip, pools.read(clip)))
     for index, samples in enumerate(lengths):
         wav = "noise" if index % 2 and samples <= 48000 else "speech"
-        runs.append(_steady_slice(model, ort, pools, wav, samples, generator))
+        runs.append(steady_slice(nemo, ort, pools, wav, samples, generator))
     heard = [r.clip.name for r in runs[3:]]
     members = {}
     if batches:
@@ -218,7 +228,7 @@ def _tiny_set(name: str, lengths, pools: Pools, golden: Path, folder: Path, batc
     for r in runs:
         r.clip = Clip(r.clip.name, f"../audio/{r.clip.wav}.wav", r.clip.offset, r.clip.samples)
     out = SetWriter(golden / name, name, "NeMo's greedy_batch on a random model", seed=42)
-    write_set(out, model, ort, runs, f"../../models/{folder.name}", members)
+    write_set(out, nemo, ort, runs, f"../../models/{folder.name}", members)
     out.close()
 
 
@@ -270,18 +280,17 @@ def _demo_clips(folder: Path, pools: Pools) -> list[Clip]:
     return clips
 
 
-def make_from_nemo(nemo: Path, folder: Path, golden: Path, name: str) -> None:
+def make_from_nemo(archive: Path, folder: Path, golden: Path, name: str) -> None:
     """A set for a trained model: espeak-ng speech of ragged lengths."""
     from nemo.collections.asr.models import EncDecRNNTBPEModel
 
-    model = EncDecRNNTBPEModel.restore_from(str(nemo), map_location="cpu").eval()
-    oracle.configure_decoding(model)
+    nemo = oracle.Transducer(EncDecRNNTBPEModel.restore_from(str(archive), map_location="cpu").eval())
     ort = OrtModel(folder)
-    out = SetWriter(golden / name, name, f"NeMo's greedy_batch on {nemo.name}", seed=11)
+    out = SetWriter(golden / name, name, f"NeMo's greedy_batch on {archive.name}", seed=11)
     pools = Pools(out.folder)
     runs, unsteady = [], []
     for clip in _demo_clips(out.folder, pools):
-        found = run(model, clip, pools.read(clip))
+        found = run(nemo, clip, pools.read(clip))
         check_export(ort, found)
         (runs if is_steady(ort, found) else unsteady).append(found)
     assert len(runs) >= CLIPS_MIN, f"expected {CLIPS_MIN} steady clips but found {len(runs)}"
@@ -291,5 +300,5 @@ def make_from_nemo(nemo: Path, folder: Path, golden: Path, name: str) -> None:
     names = [r.clip.name for r in runs]
     batches = {"two": names[:2], "six": names[1:18:3][:6], "whole": [n for n in names if n.endswith("whole")]}
     where = Path("../../../..") / folder.resolve().relative_to(Path(__file__).resolve().parents[3])
-    write_set(out, model, ort, runs, where.as_posix(), {k: v for k, v in batches.items() if v})
+    write_set(out, nemo, ort, runs, where.as_posix(), {k: v for k, v in batches.items() if v})
     out.close()
