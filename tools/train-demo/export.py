@@ -22,7 +22,8 @@ def load(checkpoint, tokenizer_folder):
 
 
 def main():
-    from trt_asr_export.from_nemo import export_ours
+    from trt_asr_export.export import export_model
+    from trt_asr_export.options import ExportOptions
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--run', type=pathlib.Path, required=True, help='folder that train.py wrote')
     parser.add_argument('--nemo', type=pathlib.Path, required=True)
@@ -31,7 +32,7 @@ def main():
     model, state = load(arguments.run / 'last.pt', arguments.run / 'tokenizer')
     logging.getLogger('nemo_logger').setLevel(logging.ERROR)
     model.save_to(str(arguments.nemo))
-    contract = export_ours(model, arguments.out, 'demo-en')
+    contract = export_model(arguments.nemo, arguments.out, ExportOptions(name='demo-en', force=True))
     total = sum(file['bytes'] for file in contract['files'].values())
     print(f"step {state['step']}, {state['hours_heard']} h heard, {total:,} bytes in {arguments.out}")
 
