@@ -120,8 +120,50 @@ function typescript() {
   step('tidy', () => run(process.execPath, ['tools/tidy.js']));
 }
 
+/** The Python that has tools/export and tools/parity installed, or undefined. */
+function toolsPython() {
+  const candidates = [process.env.TRT_ASR_PYTHON, path.join(root, 'build', 'python', 'bin', 'python')];
+  return candidates.find((file) => {
+    if (!file) return false;
+    const probe = spawnSync(file, ['-c', 'import pytest, trt_asr_export, trt_asr_parity'], {
+      stdio: 'ignore',
+    });
+    return probe.status === 0;
+  });
+}
+
+/** Runs pytest over one folder. Returns its counts; a run that does not get as far as counting has failed. */
+function pytest(python, folder) {
+  const child = spawnSync(python, ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', folder], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  process.stdout.write(child.stdout);
+  const last = child.stdout.trim().split('\n').at(-1) ?? '';
+  const count = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(last)?.[1] ?? 0);
+  const counts = { passed: count('passed'), failed: count('failed') + count('errors?') };
+  if (child.status !== 0 && counts.failed === 0) counts.failed = 1;
+  return counts;
+}
+
+function pythonTools() {
+  const python = toolsPython();
+  if (python === undefined) {
+    summary.push(
+      '  export, parity   not run: no Python with tools/export and tools/parity (see tools/export/README.md)',
+    );
+    return;
+  }
+  step('export', () => pytest(python, 'tools/export/tests'));
+  step('parity', () => pytest(python, 'tools/parity/tests'));
+}
+
 const sanitize = process.argv.includes('--sanitize');
 native(sanitize);
-if (!sanitize) typescript();
+if (!sanitize) {
+  typescript();
+  pythonTools();
+}
 process.stdout.write(`\n${summary.join('\n')}\n\n${total.passed} passed, ${total.failed} failed\n`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;

@@ -234,11 +234,15 @@ function checkLibraryUse(texts) {
   }
 }
 
+/** What pytest finds by its name. */
+const COLLECTED_BY_PYTEST = /^tools\/.*\/tests\/(?:conftest|test_[^/]+)\.py$/;
+
 /** Tools and shared test files are named by another file: a script, a configuration, a page of documentation. */
 function checkToolUse(texts) {
   const named = /^(tools\/.*\.(js|ts|py|cmake|map|sh)|test\/.*\.(ts|mts|js))$/;
   for (const file of texts.keys()) {
     if (!named.test(file) || /\.test\.ts$|^test\/types\//.test(file) || isFixture(file)) continue;
+    if (COLLECTED_BY_PYTEST.test(file)) continue;
     const base = path.posix.basename(file);
     const stem = base.replace(/\.[a-z]+$/, '');
     if (['__init__', '__main__', 'index'].includes(stem)) continue;
