@@ -11,19 +11,9 @@ from pathlib import Path
 import sentencepiece
 import torch
 from omegaconf import OmegaConf
+from trt_asr_export.random_text import TEXT
 
-# WHY: own text, so that the vocabulary's pieces carry no one else's licence; accents and punctuation on purpose.
-CORPUS = """
-the ferry leaves at six, and the harbour is still dark. we carry the boxes to the quay; nobody speaks much. is it cold? a little, yes.
-when the engine starts, the gulls rise all at once, and the water turns from black to grey to green. the captain's dog sleeps through it.
-later there is coffee, bread and a café song on the radio. the señora from the market sells pears, plums and über-ripe cherries.
-she counts slowly: one, two, three, four, five, six, seven, eight, nine, ten. how many do you want? twelve, please, and thank you!
-the island has one road, one school, one bell. the bell rings at noon, at three and at the end of the day, naïve and a bit out of tune.
-in the evening the wind comes back from the west. doors shut, lamps go on, and somebody tells the story of the lighthouse again.
-it is never the same story. sometimes the keeper is old, sometimes he is a child, and once there was no keeper at all, only the light.
-""".strip()
-
-PIECES = 352  # 256 byte pieces, <unk>, the letters of CORPUS, and some dozens of merges
+PIECES = 352  # 256 byte pieces, <unk>, the letters of the text, and some dozens of merges
 SEED = 42
 
 
@@ -44,10 +34,10 @@ class TinyShape:
 
 
 def train_pieces(path: Path, pieces: int = PIECES) -> None:
-    """Trains the SentencePiece BPE model with byte fallback on CORPUS and writes it to `path`."""
+    """Trains the SentencePiece BPE model with byte fallback on the exporter's own text and writes it to `path`."""
     sink = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS.split("\n")),
+        sentence_iterator=iter(TEXT.split("\n")),
         model_writer=sink,
         model_type="bpe",
         vocab_size=pieces,
