@@ -17,7 +17,7 @@ def _figure(width: float, height: float):
 
 def _save(figure, path: Path) -> str:
     # Without its own metadata a picture of the same numbers is the same file.
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, dpi=80, metadata={"Software": None})
     return path.name
 
 
