@@ -147,7 +147,9 @@ export async function readJsonFile(file: string): Promise<unknown> {
   const name = path.basename(file);
   const refuse = (expected: string, received: string, cause?: unknown) =>
     mismatch({ field: name, expected, received }, file, cause);
-  const info = await stat(file);
+  const info = await stat(file).catch((cause: unknown) => {
+    throw refuse('a file that can be read', String(cause), cause);
+  });
   if (!info.isFile()) throw refuse('a file', 'something else of that name');
   if (info.size > CONTRACT_BYTES_MAX)
     throw refuse(`at most ${CONTRACT_BYTES_MAX} bytes`, `${info.size} bytes`);

@@ -4,13 +4,16 @@ import io
 import os
 import pickle
 import tarfile
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from trt_asr_export import archive
 from trt_asr_export.archive import CONFIG, WEIGHTS
 from trt_asr_export.cli import main
+from trt_asr_export.errors import ExportError
 
 
 def members_of(path) -> dict[str, bytes]:
@@ -83,7 +86,7 @@ def test_a_joint_with_dropout_has_another_index(archives, parts, tmp_path):
 
 
 def test_no_file(capsys, tmp_path):
-    assert "which is not there" in refused(capsys, tmp_path, tmp_path / "none.nemo")
+    assert "which is no file" in refused(capsys, tmp_path, tmp_path / "none.nemo")
 
 
 @pytest.mark.parametrize(
@@ -272,6 +275,53 @@ def test_a_target_that_is_there_is_kept(capsys, tmp_path, archives):
     assert main([str(archives("tdt")), str(tmp_path / "out")]) == 2
     assert "--force" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+    (tmp_path / "out" / "contract.json").write_text("{}")
     assert main([str(archives("tdt")), str(tmp_path / "out"), "--force"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert "mine" not in [path.name for path in (tmp_path / "out").iterdir()]
+
+
+@pytest.mark.parametrize("line", ["zz: 2020-13-45", "zz: !!int x", "zz: !!bool x", "zz: !!timestamp x", 'zz: !!int ""', "zz: " + "9" * 5000,
+                                  "a: &a\n  b: *a"])
+def test_a_yaml_value_that_python_refuses_is_an_error(tmp_path, line):
+    path = tmp_path / "model_config.yaml"
+    path.write_text(f"target: x\n{line}\n")
+    with pytest.raises(ExportError, match="model_config.yaml"):
+        archive._read_config(path)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02s.", b"\x80\x02}]K\x01s."])
+def test_a_damaged_pickle_is_an_error(tmp_path, content):
+    path = tmp_path / "model_weights.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(ExportError, match="model_weights.ckpt"):
+        archive.load_tensors(path)
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda value: value.to("meta")])
+def test_a_tensor_that_is_not_dense_is_an_error(tmp_path, change):
+    path = tmp_path / "model_weights.ckpt"
+    torch.save({"encoder.x": change(torch.ones(2, 2))}, path)
+    with pytest.raises(ExportError, match="encoder.x"):
+        archive.load_tensors(path)
+
+
+def test_force_replaces_model_folders_alone(archives, tmp_path, capsys):
+    kept = tmp_path / "thesis.txt"
+    kept.write_text("mine")
+    assert main([str(archives("tdt")), str(tmp_path), "--force"]) == 2
+    assert "contract.json" in capsys.readouterr().err
+    inside = tmp_path / "model" / "m.nemo"
+    inside.parent.mkdir()
+    inside.write_bytes(Path(archives("tdt")).read_bytes())
+    (inside.parent / "contract.json").write_text("{}")
+    assert main([str(inside), str(inside.parent), "--force"]) == 2
+    assert kept.read_text() == "mine" and inside.is_file()
+
+
+def test_aliases_that_stand_for_billions_of_values_are_refused(tmp_path):
+    path = tmp_path / "model_config.yaml"
+    nested = [f"b{at}: &b{at} [{', '.join([f'*b{at - 1}'] * 10)}]" for at in range(1, 12)]
+    path.write_text("\n".join(["b0: &b0 [1, 2]", *nested]))
+    with pytest.raises(ExportError, match="by its aliases"):
+        archive._read_config(path)

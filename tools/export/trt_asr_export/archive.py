@@ -6,6 +6,7 @@ import re
 import tarfile
 import warnings
 import zipfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,9 +24,12 @@ CONFIG, WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 MEMBERS_MAX = 1000
 CONFIG_BYTES_MAX = 16 << 20
 OTHER_BYTES_MAX = 256 << 20
+OTHERS_BYTES_MAX = 512 << 20
+VALUES_MAX = 1_000_000
 WEIGHTS_BYTES_MAX = 16 << 30
 TENSOR_ELEMENTS_MAX = 1 << 31
 COPY_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
 
 REMEDY = "Use the .nemo file as NeMo's save_to wrote it"
 
@@ -80,6 +84,7 @@ def _copy(stream, target, size: int, name: str) -> None:
 
 def _unpack(tar: tarfile.TarFile, folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
+    others = 0
     for count, member in enumerate(tar):
         if count >= MEMBERS_MAX:
             raise ExportError("the archive", f"at most {MEMBERS_MAX} members", "more", REMEDY)
@@ -88,6 +93,10 @@ def _unpack(tar: tarfile.TarFile, folder: Path) -> dict[str, Path]:
             continue
         if member.size > _limit(name):
             raise ExportError(f"member {name}", f"at most {_limit(name)} bytes", f"{member.size} bytes", REMEDY)
+        others += member.size if name != WEIGHTS else 0
+        if others > OTHERS_BYTES_MAX:
+            limit = f"at most {OTHERS_BYTES_MAX} bytes beside the weights"
+            raise ExportError("the archive", limit, f"{others} bytes or more", REMEDY)
         if name in found:
             raise ExportError(f"member {name}", "one file of this name", "two", REMEDY)
         # A number, not the member's name, so that no name can do harm on disk.
@@ -97,14 +106,30 @@ def _unpack(tar: tarfile.TarFile, folder: Path) -> dict[str, Path]:
     return found
 
 
+def _values(config, known: dict[int, int]) -> int:
+    """How many values `config` stands for once its aliases are written out; a cycle counts as too many."""
+    if not isinstance(config, (dict, list)):
+        return 1
+    if id(config) not in known:
+        known[id(config)] = VALUES_MAX + 1
+        inner = config.values() if isinstance(config, dict) else config
+        known[id(config)] = 1 + sum(_values(value, known) for value in inner)
+    return known[id(config)]
+
+
 def _read_config(path: Path) -> dict:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        line = str(error).splitlines()[0]
+    except OSError:
+        raise
+    except Exception as error:  # PyYAML's constructors raise whatever Python does on a value like 2020-13-45.
+        line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(CONFIG, "a YAML mapping", line, REMEDY) from error
     if not isinstance(config, dict):
         raise ExportError(CONFIG, "a YAML mapping", type(config).__name__, REMEDY)
+    # A few nested aliases stand for billions of values.
+    if _values(config, {}) > VALUES_MAX:
+        raise ExportError(CONFIG, f"at most {VALUES_MAX} values", "more, by its aliases", REMEDY)
     return config
 
 
@@ -121,11 +146,13 @@ def opened(path: Path, scratch: Path):
     """Unpacks the archive at `path` into the folder `scratch` and yields it as an Archive."""
     path = Path(path)
     if not path.is_file():
-        raise ExportError("the checkpoint", "a .nemo file", f"{path}, which is not there", "Check the path")
+        raise ExportError("the checkpoint", "a .nemo file", f"{path}, which is no file", "Check the path")
     try:
-        with tarfile.open(path, "r:*") as tar:
+        with open(path, "rb") as stream:
+            mode = "r:gz" if stream.read(2) == GZIP_MAGIC else "r:"
+        with tarfile.open(path, mode) as tar:
             found = _unpack(tar, scratch)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ExportError(str(path), "a tar or tar.gz archive", f"a file that is none ({error})", REMEDY) from error
@@ -153,7 +180,9 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             warnings.simplefilter("ignore")
             # Files of torch before 1.6 are no zip archives and cannot be mapped.
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # the unpickler raises whatever damaged bytes lead it to
         remedy = "Save the weights with NeMo again; files that carry code or are cut off are never loaded"
         raise ExportError(WEIGHTS, "a torch file that holds tensors alone", _why(error), remedy) from error
     if not isinstance(state, dict):
@@ -161,6 +190,9 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise ExportError(f"{WEIGHTS}: {name}", "a tensor", type(value).__name__, REMEDY)
+        if value.layout is not torch.strided or value.is_nested or value.is_quantized or value.device.type != "cpu":
+            kind = f"a {value.layout} one on {value.device}"
+            raise ExportError(f"tensor {name}", "a plain dense tensor", kind, REMEDY)
         if value.numel() > TENSOR_ELEMENTS_MAX:
             raise ExportError(f"tensor {name}", f"at most {TENSOR_ELEMENTS_MAX} elements", str(value.numel()), REMEDY)
     return state

@@ -42,6 +42,10 @@ def _write_part(part: graphs.Part, folder: Path, precision: str) -> list[Path]:
     return files
 
 
+def _short_text(value) -> str | None:
+    return value if isinstance(value, str) and len(value) <= 64 else None
+
+
 def _meta(nemo: Archive, model: Model, options: ExportOptions, files: dict) -> dict:
     """What made the folder, for people and for reproduction: nothing here is read by the runtime."""
     versions = {
@@ -51,7 +55,7 @@ def _meta(nemo: Archive, model: Model, options: ExportOptions, files: dict) -> d
     chosen = {key: value for key, value in asdict(options).items() if key not in ("force",)}
     return {
         "source": {"file": nemo.path.name, "bytes": nemo.path.stat().st_size, "sha256": nemo.sha256, "target": model.config.target,
-                   "nemo_version": nemo.config.get("nemo_version")},
+                   "nemo_version": _short_text(nemo.config.get("nemo_version"))},
         "versions": versions, "opset": onnx_graph.OPSET, "options": chosen, "files": files,
     }  # fmt: skip
 
@@ -124,6 +128,8 @@ def export_model(nemo_path, out_dir, options: ExportOptions = ExportOptions()) -
     """
     require_in("--precision", PRECISIONS, options.precision)
     nemo_path = Path(nemo_path)
+    if nemo_path.resolve().is_relative_to(Path(out_dir).resolve()):
+        raise ExportError("the target", "a folder without the checkpoint in it", str(out_dir), "Choose another target")
     with appearing(Path(out_dir), options.force) as work:
         scratch = work / ".unpacked"
         scratch.mkdir()

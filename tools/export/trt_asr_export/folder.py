@@ -42,6 +42,9 @@ def appearing(target: Path, force: bool):
         )
     if os.path.lexists(target) and (target.is_symlink() or not target.is_dir()):
         raise ExportError("the target", "a folder to replace", f"{target}, which is none", "Choose another target")
+    if target.is_dir() and any(target.iterdir()) and not (target / "contract.json").is_file():
+        remedy = "--force replaces model folders alone, with all that is in them; choose another target"
+        raise ExportError("the target", "an empty folder or one with contract.json", str(target), remedy)
     made = _make_parents(target.parent)
     try:
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

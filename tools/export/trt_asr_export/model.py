@@ -37,7 +37,8 @@ def _check_front_end(config: ModelConfig, source) -> None:
             continue
         apart = float((source.take(name, tuple(ours.shape)) - ours).abs().max())
         # A checkpoint in half precision has a rounded bank; NeMo would use that, the runtime uses the exact one.
-        if apart > BANK_TOLERANCE + source.epsilon(name) * float(ours.abs().max()):
+        limit = BANK_TOLERANCE + source.epsilon(name) * float(ours.abs().max())
+        if not apart <= limit:  # a bank without width is NaN
             remedy = "Its front end is not NeMo's AudioToMelSpectrogramPreprocessor with these options"
             raise ExportError(
                 f"tensor {name}", "what the preprocessor's options give", f"one that is {apart:.3g} off", remedy
