@@ -1,6 +1,5 @@
 """Reads .nemo archives (tar or tar.gz) without trusting them: sizes, names and pickles are checked before use."""
 
-import hashlib
 import pickle
 import re
 import tarfile
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import torch
 import yaml
 
+from .digest import sha256_hex
 from .errors import ExportError
 
 CONFIG, WEIGHTS = "model_config.yaml", "model_weights.ckpt"
@@ -133,14 +133,6 @@ def _read_config(path: Path) -> dict:
     return config
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(COPY_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 @contextmanager
 def opened(path: Path, scratch: Path):
     """Unpacks the archive at `path` into the folder `scratch` and yields it as an Archive."""
@@ -160,7 +152,7 @@ def opened(path: Path, scratch: Path):
         if name not in found:
             raise ExportError(str(path), f"a member {name}", ", ".join(sorted(found)) or "no members", REMEDY)
     others = {name: file.read_bytes() for name, file in found.items() if name not in (CONFIG, WEIGHTS)}
-    yield Archive(path, _sha256(path), _read_config(found[CONFIG]), found[WEIGHTS], others)
+    yield Archive(path, sha256_hex(path), _read_config(found[CONFIG]), found[WEIGHTS], others)
 
 
 def _why(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """A module -> an ONNX graph whose weights are held apart from it, so that passes and files work on 2.4 GB as on 2 MB."""
 
-import hashlib
 import io
 import os
 import warnings
@@ -11,6 +10,8 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper
+
+from .digest import sha256_hex
 
 # SOURCE: LayerNormalization came with opset 17. WHY: it keeps the norm in one node, which TensorRT and ONNX Runtime fuse.
 OPSET = 17
@@ -145,15 +146,6 @@ def save(graph: Graph, path: Path, metadata: dict[str, str]) -> list[Path]:
     path.write_bytes(model.SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path))
     return [path, data]
-
-
-def sha256_hex(path: Path) -> str:
-    """SHA-256 of the file's bytes, in lower-case hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def describe(path: Path) -> dict:

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from trt_asr_export import ExportOptions, export_model
+from trt_asr_export.onnx_graph import describe
 
 from . import onnx_files, tiny
 from .foreign_layouts import export_nemo_layout, export_sherpa_layout
@@ -32,7 +33,7 @@ def refresh_hashes(folder: Path) -> None:
     path = folder / "contract.json"
     contract = json.loads(path.read_text(encoding="utf-8"))
     contract["files"] = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": onnx_files.sha256_hex(folder / name)}
+        name: describe(folder / name)
         for name in contract["files"]
     }
     path.write_text(json.dumps(contract, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,6 +1,5 @@
-"""What every layout does with its ONNX files: one file a graph, metadata, int8, hashes."""
+"""What every layout does with its ONNX files: one file a graph, metadata, int8."""
 
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -47,12 +46,6 @@ def quantize(source: Path, target: Path) -> list[Path]:
         quantize_dynamic(str(source), str(rough), weight_type=QuantType.QUInt8)
         rough.replace(target)
     return pack(target, custom)
-
-
-def sha256_hex(path: Path) -> str:
-    """SHA-256 of the file's bytes, in lower-case hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def shorten_names(path: Path) -> None:

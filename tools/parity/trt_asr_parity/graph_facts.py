@@ -1,17 +1,12 @@
 """What an exported folder consists of: nodes, operators, weights, bytes, hashes."""
 
-import hashlib
 import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+from trt_asr_export.onnx_graph import describe
 
 
 def graph(path: Path) -> dict:
@@ -34,5 +29,5 @@ def folder(path: Path) -> dict:
     return {
         "precision": contract["precision"],
         "graphs": {file.name: graph(file) for file in sorted(path.glob("*.onnx"))},
-        "files": {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(path.iterdir()) if file.is_file()},
+        "files": {file.name: describe(file) for file in sorted(path.iterdir()) if file.is_file()},
     }
