@@ -24,6 +24,10 @@ export interface ContractReport {
 /** The contract's spelling of element types, and the core's. */
 const DTYPES = { f32: 'float32', f16: 'float16', i32: 'int32', i64: 'int64' } as const;
 
+// SOURCE: tools/export writes into a graph's metadata what its inputs and outputs do not show: under this prefix and a field's path
+// stands the JSON of the contract's value (contract.py, metadata_of).
+const CARRIED_PREFIX = 'trt_asr.';
+
 type GraphSection = 'encoder' | 'predictor' | 'joint' | 'streaming';
 
 /** An error of the model itself becomes a finding; any other is thrown on. */
@@ -93,8 +97,44 @@ function compareTensors(
   }
 }
 
+/** What a dotted path names in a contract; undefined when there is no such field. */
+function valueAt(contract: Contract, fieldPath: string): unknown {
+  return fieldPath.split('.').reduce<unknown>((at, key) => {
+    const inside = typeof at === 'object' && at !== null && Object.hasOwn(at, key);
+    return inside ? (at as Record<string, unknown>)[key] : undefined;
+  }, contract);
+}
+
+/** The value of a JSON text; the text itself when it is none. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+/** A graph that tools/export did not write has no such keys, and nothing is compared. */
+function compareMetadata(
+  contract: Contract,
+  metadata: Record<string, string>,
+  field: string,
+  findings: Findings,
+): void {
+  for (const key of Object.keys(metadata).sort()) {
+    if (!key.startsWith(CARRIED_PREFIX)) continue;
+    const fieldPath = key.slice(CARRIED_PREFIX.length);
+    const declared = valueAt(contract, fieldPath);
+    const carried = parsed(metadata[key] ?? '');
+    if (JSON.stringify(declared) === JSON.stringify(carried)) continue;
+    const expected = declared === undefined ? 'no such field' : show(declared);
+    findings.add(`${field}.${fieldPath}`, expected, show(carried));
+  }
+}
+
 async function checkGraph(
   dir: string,
+  contract: Contract,
   section: NonNullable<Contract[GraphSection]>,
   findings: Findings,
 ): Promise<void> {
@@ -107,6 +147,7 @@ async function checkGraph(
   }
   compareTensors(section.inputs, graph.inputs, `${section.file}: inputs`, findings);
   compareTensors(section.outputs, graph.outputs, `${section.file}: outputs`, findings);
+  compareMetadata(contract, graph.metadata, `${section.file}: metadata`, findings);
 }
 
 function checkVocabulary(dir: string, { tokenizer }: Contract, findings: Findings): void {
@@ -157,7 +198,7 @@ async function checkOurs(
   const there = new Set(await listFolder(dir));
   for (const section of [contract.encoder, contract.predictor, contract.joint, contract.streaming]) {
     signal?.throwIfAborted();
-    if (section !== undefined && there.has(section.file)) await checkGraph(dir, section, findings);
+    if (section !== undefined && there.has(section.file)) await checkGraph(dir, contract, section, findings);
   }
   if (there.has(contract.tokenizer.file)) checkVocabulary(dir, contract, findings);
   const complete = namedFiles(contract).every(([, file]) => there.has(file));
@@ -165,9 +206,10 @@ async function checkOurs(
 }
 
 /**
- * Checks a model folder: the contract's form and relations, the files' bytes and hashes, the graphs' inputs and outputs, the
- * vocabulary's size. A folder of another layout has no contract; there it tells what is derived. All differences are told.
- * Errors: ERR_MODEL_NOT_FOUND when there is no such folder or no model in it, ERR_BACKEND_UNAVAILABLE, the signal's reason.
+ * Checks a model folder: the contract's form and relations, the files' bytes and hashes, the graphs' inputs, outputs and what
+ * their metadata carries of the contract, the vocabulary's size. A folder of another layout has no contract; there it tells
+ * what is derived. All differences are told. Errors: ERR_MODEL_NOT_FOUND when there is no such folder or no model in it,
+ * ERR_BACKEND_UNAVAILABLE, the signal's reason.
  */
 export async function checkFolder(dir: string, signal?: AbortSignal): Promise<ContractReport> {
   const absolute = path.resolve(dir);

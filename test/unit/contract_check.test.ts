@@ -1,9 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Contract } from '../../dist/model/contract';
 import type { ContractReport } from '../../dist/model/contract_check';
 
 // As the command line loads it: one copy of each module.
@@ -39,6 +41,32 @@ async function copyOf(name: string, edit?: (contract: Record<string, never>) => 
     await writeFile(file, JSON.stringify(contract));
   }
   return dir;
+}
+
+/** A field of a protobuf message whose value is bytes. */
+function lengthDelimited(field: number, value: Buffer): Buffer {
+  const length = value.length < 128 ? [value.length] : [128 | (value.length & 127), value.length >> 7];
+  return Buffer.concat([Buffer.from([(field << 3) | 2, ...length]), value]);
+}
+
+/** Adds metadata to a graph as tools/export writes it, and puts the file's new bytes and hash into the contract. */
+async function carry(dir: string, file: string, metadata: Record<string, string>): Promise<void> {
+  // SOURCE: onnx.proto: ModelProto.metadata_props is field 14, its key 1 and its value 2; messages that follow one another are merged.
+  const entries = Object.entries(metadata).map(([key, value]) =>
+    lengthDelimited(
+      14,
+      Buffer.concat([lengthDelimited(1, Buffer.from(key)), lengthDelimited(2, Buffer.from(value))]),
+    ),
+  );
+  const graph = path.join(dir, file);
+  const content = Buffer.concat([await readFile(graph), ...entries]);
+  await writeFile(graph, content);
+  const contract = JSON.parse(await readFile(path.join(dir, 'contract.json'), 'utf8'));
+  contract.files[file] = {
+    bytes: content.length,
+    sha256: createHash('sha256').update(content).digest('hex'),
+  };
+  await writeFile(path.join(dir, 'contract.json'), JSON.stringify(contract));
 }
 
 const fieldsOf = (report: ContractReport) => report.findings.map(({ field }) => field);
@@ -145,6 +173,52 @@ describe('trt-asr contract check', () => {
     expect(fieldsOf(await checkFolder(dir))).toContain('joint.onnx: inputs.encoded.shape');
     await cp(hostile('joint-classes'), path.join(dir, 'joint.onnx'));
     expect(fieldsOf(await checkFolder(dir))).toContain('joint.onnx: outputs.logits.shape.1');
+  });
+
+  test('what a graph carries of the contract in its metadata', async () => {
+    const dir = await copyOf('tiny-ours');
+    const { features, encoder, decode } = JSON.parse(
+      await readFile(path.join(dir, 'contract.json'), 'utf8'),
+    ) as Contract;
+    await carry(dir, 'encoder.onnx', {
+      trt_asr_graph: 'encoder',
+      'trt_asr.precision': '"fp32"',
+      'trt_asr.features.log_guard': '5.960464477539063e-08',
+      'trt_asr.features.normalization': JSON.stringify(features.normalization),
+      'trt_asr.encoder.layers': `${encoder.layers}`,
+      'trt_asr.encoder.attention_context': '[-1, -1]',
+    });
+    await carry(dir, 'joint.onnx', { 'trt_asr.decode.durations': JSON.stringify(decode.durations) });
+    expect(features.log_guard).toBe(2 ** -24);
+    expect(await checkFolder(dir)).toMatchObject({ ok: true, findings: [] });
+  });
+
+  test('a graph that carries other numbers than the contract says', async () => {
+    const dir = await copyOf('tiny-ours');
+    await carry(dir, 'encoder.onnx', {
+      'trt_asr.precision': '"int8"',
+      'trt_asr.features.normalization': '"none"',
+      'trt_asr.encoder.layers': '17',
+      'trt_asr.encoder.frames_max': 'junk',
+      'trt_asr.encoder.attention_context': '[70, 13]',
+      'trt_asr.encoder.toString': '1',
+    });
+    await carry(dir, 'joint.onnx', { 'trt_asr.decode.durations': '[0, 1, 2, 3]' });
+    const { findings, ok } = await checkFolder(dir);
+    expect(ok).toBe(false);
+    expect(findings).toEqual([
+      { field: 'encoder.onnx: metadata.encoder.attention_context', expected: '[-1,-1]', received: '[70,13]' },
+      { field: 'encoder.onnx: metadata.encoder.frames_max', expected: '400', received: '"junk"' },
+      { field: 'encoder.onnx: metadata.encoder.layers', expected: '2', received: '17' },
+      { field: 'encoder.onnx: metadata.encoder.toString', expected: 'no such field', received: '1' },
+      {
+        field: 'encoder.onnx: metadata.features.normalization',
+        expected: '"per_feature"',
+        received: '"none"',
+      },
+      { field: 'encoder.onnx: metadata.precision', expected: '"fp32"', received: '"int8"' },
+      { field: 'joint.onnx: metadata.decode.durations', expected: '[0,1,2,3,4]', received: '[0,1,2,3]' },
+    ]);
   });
 
   test('a file that is missing, and one that is no graph', async () => {

@@ -23,7 +23,7 @@ function generated() {
     'lib/model/contract_types.generated.ts': typesText(schema),
     'lib/limits.generated.ts': limitsText(schema, limits),
     'native/base/limits.generated.h': headerText(schema, limits, reference),
-    'tools/export/trt_asr_export/generated.py': pythonText(reference),
+    'tools/export/trt_asr_export/generated.py': pythonText(reference, schema),
   };
 }
 

@@ -1,5 +1,6 @@
 """Random archives, made once for all tests, and helpers to export and run them."""
 
+import io
 import json
 from functools import cache
 from pathlib import Path
@@ -8,8 +9,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import yaml
+from bad_archives import members_of
 
 from trt_asr_export import ExportOptions, export_model
+from trt_asr_export.archive import CONFIG, WEIGHTS
 from trt_asr_export.random_model import write_random_archive
 
 SEED = 5
@@ -38,6 +42,15 @@ def archives(tmp_path_factory):
         return made(kind, tuple(frozen))
 
     return get
+
+
+@pytest.fixture
+def parts(archives):
+    """The members of a good archive, its configuration and its tensors."""
+    members = members_of(archives("tdt"))
+    config = yaml.safe_load(members[f"./{CONFIG}"])
+    state = torch.load(io.BytesIO(members[f"./{WEIGHTS}"]), weights_only=True)
+    return members, config, state
 
 
 class Folder:

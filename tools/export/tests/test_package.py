@@ -44,7 +44,7 @@ def test_dependencies():
     text = (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
     listed = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE).group(1)
     names = re.findall(r'"([A-Za-z0-9_-]+)', listed)
-    assert sorted(names) == ["numpy", "onnx", "onnxruntime", "pyyaml", "sentencepiece", "torch"]
+    assert sorted(names) == ["fastjsonschema", "numpy", "onnx", "onnxruntime", "pyyaml", "sentencepiece", "torch"]
 
 
 def test_help_needs_no_torch():

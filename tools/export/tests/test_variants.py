@@ -1,5 +1,7 @@
 """Every kind of checkpoint exports, runs, and gives each row of a ragged batch what it gets alone."""
 
+import json
+
 import numpy as np
 import pytest
 from conftest import ragged
@@ -21,6 +23,12 @@ CASES = [
 RULES = {"tdt": "tdt", "rnnt": "rnnt", "ctc": "ctc", "hybrid": "rnnt"}
 
 
+def at_path(contract: dict, path: str):
+    for key in path.split("."):
+        contract = contract[key]
+    return contract
+
+
 @pytest.mark.parametrize("kind, changes, options", CASES)
 def test_contract_describes_the_graphs(exported, kind, changes, options):
     folder = exported(kind, changes, **options)
@@ -38,6 +46,13 @@ def test_contract_describes_the_graphs(exported, kind, changes, options):
         for kind_of, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
             ports = contract[part][kind_of]
             assert [(port["name"], port["shape"]) for port in ports] == [(value.name, value.shape) for value in values]
+        carried = {key.removeprefix("trt_asr."): text for key, text in session.get_modelmeta().custom_metadata_map.items()}
+        assert carried.pop("trt_asr_graph") == part
+        assert carried == {path: json.dumps(at_path(contract, path)) for path in carried}
+        own = {f"{part}.{key}" for key in contract[part]} - {f"{part}.{key}" for key in ("file", "inputs", "outputs")}
+        assert {".".join(path.split(".")[:2]) for path in carried if path.startswith(part)} == own
+        assert "precision" in carried and ("features.normalization" in carried) == (part in ("encoder", "streaming"))
+        assert ("decode.blank_id" in carried) == (part == ("encoder" if rule == "ctc" else "joint"))
     lines = (folder.path / contract["tokenizer"]["file"]).read_text(encoding="utf-8").splitlines()
     assert (
         lines[-1] == f"<blk> {contract['decode']['blank_id']}" and len(lines) == contract["tokenizer"]["vocabulary"] + 1

@@ -7,7 +7,7 @@ contract = export_model("model.nemo", "out", ExportOptions(precision="int8"))
 from .errors import ExportError
 from .options import ExportOptions
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["ExportError", "ExportOptions", "export_model"]
 
 

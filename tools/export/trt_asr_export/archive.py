@@ -27,7 +27,11 @@ OTHER_BYTES_MAX = 256 << 20
 OTHERS_BYTES_MAX = 512 << 20
 VALUES_MAX = 1_000_000
 WEIGHTS_BYTES_MAX = 16 << 30
-TENSOR_ELEMENTS_MAX = 1 << 31
+READ_BYTES_MAX = 64 << 20
+# CONTRACT: tensors claim no more bytes than this many times the file that holds them.
+# SOURCE: NeMo's models without untied biases share one small tensor among their layers; every other one is stored once.
+# WHY: views of a few stored bytes can stand for any number of elements, which would be written out.
+SHARED_MAX = 2
 COPY_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -36,24 +40,25 @@ REMEDY = "Use the .nemo file as NeMo's save_to wrote it"
 
 @dataclass(frozen=True)
 class Archive:
-    """An opened .nemo file: its configuration, where its weights lie, and the bytes of its other files by name."""
+    """An opened .nemo file: its configuration, and where its weights and its other files, by name, lie while it is open."""
 
     path: Path
     sha256: str
     config: dict
     weights: Path
-    files: dict[str, bytes]
+    files: dict[str, Path]
 
     def file(self, reference: str, field: str) -> bytes:
         """The member that a configuration value such as 'nemo:1a2b_tokenizer.model' names."""
         name = PurePosixPath(reference.removeprefix("nemo:")).name
-        if name in self.files:
-            return self.files[name]
         # NeMo puts a hash before the names of what it packs; a configuration may still hold the plain name.
-        packed = [known for known in self.files if known.endswith("_" + name)]
+        packed = [name] if name in self.files else [known for known in self.files if known.endswith("_" + name)]
         if len(packed) != 1:
             raise ExportError(field, "a file of the archive", repr(reference), REMEDY)
-        return self.files[packed[0]]
+        size = self.files[packed[0]].stat().st_size
+        if size > READ_BYTES_MAX:
+            raise ExportError(field, f"a file of at most {READ_BYTES_MAX} bytes", f"{size} bytes", REMEDY)
+        return self.files[packed[0]].read_bytes()
 
 
 def _checked_name(member: tarfile.TarInfo) -> str:
@@ -151,7 +156,7 @@ def opened(path: Path, scratch: Path):
     for name in (CONFIG, WEIGHTS):
         if name not in found:
             raise ExportError(str(path), f"a member {name}", ", ".join(sorted(found)) or "no members", REMEDY)
-    others = {name: file.read_bytes() for name, file in found.items() if name not in (CONFIG, WEIGHTS)}
+    others = {name: file for name, file in found.items() if name not in (CONFIG, WEIGHTS)}
     yield Archive(path, sha256_hex(path), _read_config(found[CONFIG]), found[WEIGHTS], others)
 
 
@@ -163,6 +168,17 @@ def _why(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):
         return "one that holds something else"
     return f"one that does not load ({' '.join(str(error).split())[:160] or type(error).__name__})"
+
+
+def _stored_bytes(name: str, tensor: torch.Tensor) -> int:
+    """The bytes of a tensor that is dense and whose every element is stored; refuses any other."""
+    if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.device.type != "cpu":
+        kind = f"a {tensor.layout} one on {tensor.device}"
+        raise ExportError(f"tensor {name}", "a plain dense tensor", kind, REMEDY)
+    claimed, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+    if claimed > stored:
+        raise ExportError(f"tensor {name}", f"the {stored} bytes that are stored", f"{claimed} bytes", REMEDY)
+    return claimed
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -179,12 +195,15 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise ExportError(WEIGHTS, "a torch file that holds tensors alone", _why(error), remedy) from error
     if not isinstance(state, dict):
         raise ExportError(WEIGHTS, "a dictionary of tensors", type(state).__name__, REMEDY)
+    claimed = 0
     for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+        if not isinstance(name, str):
+            key = f"{repr(name)[:60]}, of type {type(name).__name__}"
+            raise ExportError(f"a key of {WEIGHTS}", "a tensor's name", key, REMEDY)
+        if not isinstance(value, torch.Tensor):
             raise ExportError(f"{WEIGHTS}: {name}", "a tensor", type(value).__name__, REMEDY)
-        if value.layout is not torch.strided or value.is_nested or value.is_quantized or value.device.type != "cpu":
-            kind = f"a {value.layout} one on {value.device}"
-            raise ExportError(f"tensor {name}", "a plain dense tensor", kind, REMEDY)
-        if value.numel() > TENSOR_ELEMENTS_MAX:
-            raise ExportError(f"tensor {name}", f"at most {TENSOR_ELEMENTS_MAX} elements", str(value.numel()), REMEDY)
+        claimed += _stored_bytes(name, value)
+    limit = SHARED_MAX * path.stat().st_size
+    if claimed > limit:
+        raise ExportError(WEIGHTS, f"tensors of at most {limit} bytes, by its size", f"{claimed} bytes", REMEDY)
     return state

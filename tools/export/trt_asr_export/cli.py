@@ -1,7 +1,10 @@
 """trt-asr-export MODEL.nemo OUT: the command line."""
 
 import argparse
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ExportError
@@ -28,7 +31,10 @@ def parser() -> argparse.ArgumentParser:
         help="by default for cache-aware models alone",
     )
     made.add_argument(
-        "--attention-context", type=_pair, metavar="LEFT,RIGHT", help="of a model with several; by default its first"
+        "--attention-context",
+        type=_pair,
+        metavar="LEFT,RIGHT",
+        help="of a model with several; by default its first. One that begins with a minus needs the form --attention-context=-1,-1",
     )
     made.add_argument(
         "--chunk-frames", metavar="N|FIRST,NEXT", help="mel frames of a chunk; by default the model's own"
@@ -54,8 +60,38 @@ def _refuse(error: ExportError) -> int:
     return 2
 
 
+@contextmanager
+def _leaving_on_signals():
+    """A request to end becomes SystemExit with the status 128 + its number, so that nothing half-written stays behind."""
+    before = {}
+
+    def leave(number, _frame):
+        # A second one must not cut off the clearing away.
+        for known in before:
+            signal.signal(known, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    try:
+        # Python gives signals to its main thread alone.
+        names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+        for name in names:
+            number = getattr(signal, name, None)
+            # What is ignored stays ignored: nohup does that to SIGHUP.
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, leave)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 2 with one line on stderr."""
+    """Returns the exit status: 0, or 2 with one line on stderr. SIGTERM and SIGHUP raise SystemExit."""
+    with _leaving_on_signals():
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     given = vars(parser().parse_args(arguments))
     model, out, languages = given.pop("model"), given.pop("out"), given.pop("language")
     options = ExportOptions(**given, languages=tuple(languages or ("en",)))

@@ -22,6 +22,19 @@ FFT_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 _ABSENT = object()
 
 
+def whole(value) -> int | None:
+    """The integer that `value` is, also when it is written as 512.0; None for anything else, true and false too."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _whole_pair(value, low: int) -> tuple[int, int] | None:
+    """A list of two integers from `low` on, or None."""
+    pair = [whole(one) for one in value] if isinstance(value, list) else []
+    return tuple(pair) if len(pair) == 2 and all(one is not None and one >= low for one in pair) else None
+
+
 class Section:
     """A mapping of the configuration that knows its own path, for error messages."""
 
@@ -64,11 +77,10 @@ class Section:
 
     def integer(self, key: str, low: int, high: int, default=_ABSENT) -> int:
         value = self.get(key, default)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        number = whole(value)
+        if number is None or not low <= number <= high:
             raise ExportError(self.field(key), f"an integer of {low} to {high}", repr(value), UNSUPPORTED)
-        return value
+        return number
 
     def number(self, key: str, low: float, high: float, default=_ABSENT) -> float:
         value = self.get(key, default)
@@ -179,28 +191,40 @@ def _features(root: Section) -> FeatureConfig:
     part = root.section("preprocessor")
     target = str(part.get("_target_", "AudioToMelSpectrogramPreprocessor")).rsplit(".", 1)[-1]
     require(part.field("_target_"), "AudioToMelSpectrogramPreprocessor", target)
-    for key, only in (("window", "hann"), ("log", True), ("frame_splicing", 1), ("exact_pad", False), ("mel_norm", "slaney"),
+    for key, only in (("window", "hann"), ("log", True), ("exact_pad", False), ("mel_norm", "slaney"),
                       ("log_zero_guard_type", "add")):  # fmt: skip
         require(part.field(key), only, part.get(key, only))
+    part.integer("frame_splicing", 1, 1, 1)
     require(part.field("mag_power"), 2.0, part.number("mag_power", 0, 10, 2.0))
     rate = part.integer("sample_rate", 1000, 384000, 16000)
     normalize = part.get("normalize", "per_feature")
     require_in(part.field("normalize"), ("per_feature", "NA", "None", "none", None), normalize)
     window = _samples(part, "window_size", "n_window_size", rate, 0.02)
-    fft = part.absent_or("n_fft", 2 ** math.ceil(math.log2(window)))
+    smallest = 2 ** math.ceil(math.log2(window))
+    fft = smallest if part.get("n_fft", None) is None else part.integer("n_fft", 1, FFT_SIZES[-1])
     require_in(part.field("n_fft"), FFT_SIZES, fft)
     if window > fft:
         raise ExportError(part.field("n_fft"), f"at least the window's {window} samples", str(fft), UNSUPPORTED)
+    hop = _samples(part, "window_stride", "n_window_stride", rate, 0.01)
+    if hop > fft:
+        raise ExportError(part.field("window_stride"), f"at most n_fft, {fft} samples", f"{hop} samples", UNSUPPORTED)
+    low, high = (
+        0.0 if part.get(key, None) is None else part.number(key, 0, rate / 2) for key in ("lowfreq", "highfreq")
+    )
+    # NeMo takes 0 or null for the whole band.
+    high = high or rate / 2
+    if low >= high:
+        raise ExportError(part.field("lowfreq"), f"less than highfreq, {high:g} Hz", f"{low:g} Hz", UNSUPPORTED)
     return FeatureConfig(
         sample_rate_hz=rate,
         mel_bins=part.integer("features", 1, 256, 64),
         fft_samples=fft,
         window_samples=window,
-        hop_samples=_samples(part, "window_stride", "n_window_stride", rate, 0.01),
-        # NeMo takes null for no pre-emphasis, and 0 or null for the whole band.
+        hop_samples=hop,
+        # NeMo takes null for no pre-emphasis.
         pre_emphasis=0.0 if part.get("preemph", 0.97) is None else part.number("preemph", 0, 0.9999, 0.97),
-        mel_low_hz=0.0 if part.absent_or("lowfreq", 0) == 0 else part.number("lowfreq", 0, rate / 2),
-        mel_high_hz=rate / 2 if part.absent_or("highfreq", 0) == 0 else part.number("highfreq", 1, rate / 2),
+        mel_low_hz=low,
+        mel_high_hz=high,
         log_guard=part.number("log_zero_guard_value", 1e-30, 1, 2**-24),
         normalization="per_feature" if normalize == "per_feature" else "none",
         normalization_epsilon=NORMALIZATION_EPSILON,
@@ -208,23 +232,21 @@ def _features(root: Section) -> FeatureConfig:
 
 
 def _samples(part: Section, seconds_key: str, samples_key: str, rate: int, default: float) -> int:
-    samples = part.get(samples_key, None)
-    if samples is None:
-        samples = int(part.number(seconds_key, 0.001, 1, default) * rate)
-    if not isinstance(samples, int) or not 2 <= samples <= 65536:
-        raise ExportError(part.field(samples_key), "2 to 65536 samples", repr(samples), UNSUPPORTED)
+    if part.get(samples_key, None) is not None:
+        return part.integer(samples_key, 2, 65536)
+    samples = int(part.number(seconds_key, 0.001, 1, default) * rate)
+    if not 2 <= samples <= 65536:
+        raise ExportError(part.field(seconds_key), "2 to 65536 samples", f"{samples} samples", UNSUPPORTED)
     return samples
 
 
 def _contexts(part: Section, style: str) -> tuple[tuple[int, int], ...]:
     """att_context_size is one pair or a list of pairs, of which the first is the default."""
-    value = part.get("att_context_size", None) or [-1, -1]
-    pairs = [value] if isinstance(value, list) and value and isinstance(value[0], int) else value
-    valid = isinstance(pairs, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) and n >= -1 for n in pair)
-        for pair in pairs
-    )
-    if not valid:
+    value = part.get("att_context_size", None)
+    value = [-1, -1] if value is None or value == [] else value
+    listed = value if isinstance(value, list) and isinstance(value[0], list) else [value]
+    pairs = tuple(_whole_pair(pair, -1) for pair in listed)
+    if None in pairs:
         raise ExportError(
             part.field("att_context_size"), "a pair or pairs of integers from -1 on", repr(value), UNSUPPORTED
         )
@@ -233,7 +255,7 @@ def _contexts(part: Section, style: str) -> tuple[tuple[int, int], ...]:
             raise ExportError(
                 part.field("att_context_size"), "a left context of whole chunks", repr([left, right]), UNSUPPORTED
             )
-    return tuple((left, right) for left, right in pairs)
+    return pairs
 
 
 def _kernel_context(part: Section, kernel: int) -> tuple[int, int]:
@@ -242,13 +264,9 @@ def _kernel_context(part: Section, kernel: int) -> tuple[int, int]:
         return (kernel - 1) // 2, (kernel - 1) // 2
     if value == "causal":
         return kernel - 1, 0
-    if (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(isinstance(n, int) and n >= 0 for n in value)
-        and sum(value) + 1 == kernel
-    ):
-        return value[0], value[1]
+    pair = _whole_pair(value, 0)
+    if pair is not None and sum(pair) + 1 == kernel:
+        return pair
     raise ExportError(
         part.field("conv_context_size"), f"'causal' or two that sum to {kernel - 1}", repr(value), UNSUPPORTED
     )
@@ -259,10 +277,11 @@ def _encoder(root: Section, features: FeatureConfig) -> EncoderConfig:
     require(part.field("_target_"), "ConformerEncoder", str(part.get("_target_")).rsplit(".", 1)[-1])
     require(part.field("self_attention_model"), "rel_pos", part.get("self_attention_model", "rel_pos"))
     require(part.field("subsampling"), "dw_striding", part.get("subsampling", "striding"))
-    require_in(part.field("subsampling_factor"), (4, 8), part.get("subsampling_factor", 4))
+    subsampling = part.integer("subsampling_factor", 1, 64, 4)
+    require_in(part.field("subsampling_factor"), (4, 8), subsampling)
     require(part.field("reduction"), None, part.get("reduction", None))
     require(part.field("conv_dual_mode"), False, part.get("conv_dual_mode", False))
-    require(part.field("feat_in"), features.mel_bins, part.get("feat_in"))
+    require(part.field("feat_in"), features.mel_bins, part.integer("feat_in", 1, 256))
     require_in(part.field("conv_norm_type"), ("batch_norm", "layer_norm"), part.get("conv_norm_type", "batch_norm"))
     style = part.get("att_context_style", "regular")
     require_in(part.field("att_context_style"), ("regular", "chunked_limited"), style)
@@ -274,11 +293,14 @@ def _encoder(root: Section, features: FeatureConfig) -> EncoderConfig:
     require(part.field("conv_kernel_size") + " modulo 2", 1, kernel % 2)
     channels = part.integer("subsampling_conv_channels", -1, 65536, -1)
     feat_out = part.integer("feat_out", -1, 65536, -1)
+    causal = part.truth("causal_downsampling", False)
+    # A window is a whole number of encoded frames, of which a causal encoder makes one more.
+    frames_max = part.integer("pos_emb_max_len", 2 if causal else 1, 1_000_000, 5000)
     return EncoderConfig(
         features.mel_bins, part.integer("n_layers", 1, 1024), width, heads, width * part.integer("ff_expansion_factor", 1, 64, 4), kernel,
         _kernel_context(part, kernel), part.get("conv_norm_type", "batch_norm"), part.truth("use_bias", True), part.truth("untie_biases", True),
-        part.truth("xscaling", True), part.get("subsampling_factor", 4), width if channels < 1 else channels,
-        part.truth("causal_downsampling", False), _contexts(part, style), style, part.integer("pos_emb_max_len", 1, 1_000_000, 5000),
+        part.truth("xscaling", True), subsampling, width if channels < 1 else channels,
+        causal, _contexts(part, style), style, frames_max,
         feat_out if feat_out > 0 else width,
     )  # fmt: skip
 
@@ -292,11 +314,15 @@ def _durations(root: Section, extra: int) -> tuple[int, ...]:
         or root.optional("model_defaults").get("tdt_durations", None)
         or []
     )
-    if not isinstance(listed, list) or len(listed) != extra or any(not isinstance(d, int) or d < 0 for d in listed):
+    durations = tuple(whole(one) for one in listed) if isinstance(listed, list) else ()
+    if len(durations) != extra or any(one is None or one < 0 for one in durations):
         raise ExportError(
             "decoding.durations", f"{extra} durations, as joint.num_extra_outputs says", repr(listed), UNSUPPORTED
         )
-    return tuple(listed)
+    # Without a 0 no two tokens can stand on one frame, and with 0 alone no token ever moves on; NeMo writes them in order.
+    if durations[0] != 0 or len(durations) < 2 or list(durations) != sorted(set(durations)):
+        raise ExportError("decoding.durations", "an ascending list from 0 on", repr(listed), UNSUPPORTED)
+    return durations
 
 
 def _transducer(root: Section) -> tuple[PredictorConfig, JointConfig, int]:
@@ -306,13 +332,15 @@ def _transducer(root: Section) -> tuple[PredictorConfig, JointConfig, int]:
     require(decoder.field("normalization_mode"), None, decoder.get("normalization_mode", None))
     require(decoder.field("blank_as_pad"), True, decoder.get("blank_as_pad", True))
     prednet, jointnet = decoder.section("prednet"), joint.section("jointnet")
-    require_in(prednet.field("rnn_hidden_size"), (-1, prednet.get("pred_hidden")), prednet.get("rnn_hidden_size", -1))
+    width = prednet.integer("pred_hidden", 1, 65536)
+    hidden = prednet.integer("rnn_hidden_size", -1, 65536, -1)
+    require_in(prednet.field("rnn_hidden_size"), (-1, width), hidden)
     require_in(jointnet.field("activation"), ("relu", "sigmoid", "tanh"), jointnet.get("activation"))
     durations = _durations(root, joint.integer("num_extra_outputs", 0, 64, 0))
     greedy = root.optional("decoding").optional("greedy")
     key = "max_symbols" if greedy.get("max_symbols", None) is not None else "max_symbols_per_step"
     symbols = MAX_SYMBOLS if greedy.get(key, None) is None else greedy.integer(key, 1, 1024)
-    predictor = PredictorConfig(prednet.integer("pred_rnn_layers", 1, 64), prednet.integer("pred_hidden", 1, 65536))
+    predictor = PredictorConfig(prednet.integer("pred_rnn_layers", 1, 64), width)
     return (
         predictor,
         JointConfig(jointnet.integer("joint_hidden", 1, 65536), jointnet.get("activation"), durations),

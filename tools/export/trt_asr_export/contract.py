@@ -1,5 +1,6 @@
 """contract.json of an exported folder: every number is the checkpoint's own, or carries its reason here."""
 
+import json
 from dataclasses import asdict
 
 from .generated import SCHEMA, TENSORRT_PROFILES, TOLERANCES
@@ -11,6 +12,13 @@ STAGES = {
     "encoder": ("log_mel", "features", "encoder"), "predictor": ("predictor",), "joint": ("joint",),
     "streaming": ("cache_last_channel", "cache_last_time"),
 }  # fmt: skip
+
+# The sections whose numbers a graph carries in its own metadata, so that a contract that tells other ones is found out.
+CARRIED = {
+    "encoder": ("features", "encoder"), "predictor": ("predictor",), "joint": ("joint", "decode"), "streaming": ("features", "streaming"),
+}  # fmt: skip
+# WHY: inputs and outputs stand in the graph itself, and the number of symbols on a frame is the decoder's choice, not the graph's.
+NOT_CARRIED = ("file", "inputs", "outputs", "max_symbols_per_frame")
 
 
 def _frames_profile(mel_frames_max: int) -> dict:
@@ -93,6 +101,21 @@ def contract_of(model: Model, parts: dict, plan, options: ExportOptions, name: s
     if options.precision == "fp32":
         contract["tolerances"] = {stage: TOLERANCES[stage] for part in parts for stage in STAGES[part]}
     return contract
+
+
+def _leaves(path: str, value) -> dict[str, str]:
+    """Path -> JSON of each value that is no mapping."""
+    if not isinstance(value, dict):
+        return {path: json.dumps(value, allow_nan=False)}
+    inner = (_leaves(f"{path}.{key}", one) for key, one in value.items() if key not in NOT_CARRIED)
+    return {name: text for leaves in inner for name, text in leaves.items()}
+
+
+def metadata_of(contract: dict, section: str) -> dict[str, str]:
+    """The metadata of the graph of `section`: `trt_asr.<path>` is what contract.json has at that path, as JSON."""
+    carried = CARRIED[section] + (("decode",) if section == "encoder" and contract["decode"]["rule"] == "ctc" else ())
+    paths = [leaf for name in ("precision", *carried) for leaf in _leaves(f"trt_asr.{name}", contract[name]).items()]
+    return {"trt_asr_graph": section, **dict(paths)}
 
 
 def _plain(value: float) -> float | int:

@@ -12,13 +12,18 @@ class ExportError(Exception):
 UNSUPPORTED = "This checkpoint is of a kind the exporter does not know; see README.md for the kinds it does"
 
 
+def _same(expected, received) -> bool:
+    """Equality for which true is not 1."""
+    return received == expected and isinstance(received, bool) == isinstance(expected, bool)
+
+
 def require(field: str, expected, received) -> None:
     """Refuses a configuration value that is not the only one the exporter knows."""
-    if received != expected:
+    if not _same(expected, received):
         raise ExportError(field, repr(expected), repr(received), UNSUPPORTED)
 
 
 def require_in(field: str, expected, received) -> None:
     """Refuses a configuration value that is not one of those the exporter knows."""
-    if received not in expected:
+    if not any(_same(one, received) for one in expected):
         raise ExportError(field, "one of " + ", ".join(map(repr, expected)), repr(received), UNSUPPORTED)

@@ -27,9 +27,16 @@ def _replace(work: Path, target: Path) -> None:
         work.rename(target)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.rename(old / "old")
-    work.rename(target)
-    shutil.rmtree(old)
+    try:
+        target.rename(old / "old")
+        work.rename(target)
+    except BaseException:
+        if not target.exists():
+            (old / "old").rename(target)
+        raise
+    finally:
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

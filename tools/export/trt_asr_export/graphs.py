@@ -73,9 +73,8 @@ def encoder_part(model: Model, ctc: bool, projected: bool) -> Part:
 
 
 def streaming_part(model: Model, plan, ctc: bool, projected: bool) -> Part:
-    """One chunk of each of several streams. Shortens the encoder's position table to what a chunk reaches."""
+    """One chunk of each of several streams."""
     config = model.config.encoder
-    model.encoder.set_frames_max(plan.cache_channel_frames + plan.output_frames + plan.cache_drop_frames)
     features, lengths = _names(ctc)
     first, head = _first_output(model, ctc, projected)
     layers, width, cached, time = config.layers, config.width, plan.cache_channel_frames, plan.cache_time_frames

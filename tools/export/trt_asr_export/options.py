@@ -33,6 +33,10 @@ class ExportOptions:
             raise ExportError(
                 "--fold-joint", "a transducer", "the ctc branch, which has no joint", "Leave the option out"
             )
+        encoder = config.encoder
+        if branch == "transducer" and not self.fold_joint and encoder.output_width != encoder.width:
+            remedy = "Pass --fold-joint: then the encoder's graph ends with the joint's width"
+            raise ExportError("encoder.feat_out", f"d_model, {encoder.width}", str(encoder.output_width), remedy)
         return branch
 
     def context_of(self, config: ModelConfig) -> tuple[int, int]:

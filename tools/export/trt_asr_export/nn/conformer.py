@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ..errors import ExportError
 from .attention import RelativeAttention
 from .basic import LayerNorm, Linear
 
@@ -67,6 +68,10 @@ class Convolution(nn.Module):
             for part in ("weight", "bias", "running_mean", "running_var")
         )
         source.skip(f"{name}.num_batches_tracked")
+        least = float(variance.min())
+        if least < 0.0:
+            field = f"tensor {name}.running_var"
+            raise ExportError(field, "variances of 0 or more", f"{least:.6g}", "The checkpoint is damaged")
         gain = gain / torch.sqrt(variance + self.BATCH_NORM_EPSILON)
         before = 0.0 if bias is None else bias.double()
         return (weight.double() * gain[:, None, None]).float(), ((before - mean) * gain + offset).float()

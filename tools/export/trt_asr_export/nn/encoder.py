@@ -39,6 +39,19 @@ def score_mask(hidden_BS: torch.Tensor, allowed_NS: torch.Tensor | None) -> torc
     return hidden.to(torch.float32) * UNSEEN
 
 
+class Positions(nn.Module):
+    """The table of relative positions that queries and keys of up to `frames_max` encoder frames reach."""
+
+    def __init__(self, frames_max: int, width: int):
+        super().__init__()
+        self.frames_max = frames_max
+        self.register_buffer("table", position_table(frames_max, width))
+
+    def forward(self, queries, keys) -> torch.Tensor:
+        """The distances from keys - 1 to -queries: all that a query reaches, and one more for `shifted`."""
+        return self.table[self.frames_max - keys : self.frames_max + queries]
+
+
 class Encoder(nn.Module):
     """features_BMT, lengths_B -> encoded_BND, encoded_lengths_B. `context` is one of config.contexts."""
 
@@ -49,12 +62,7 @@ class Encoder(nn.Module):
         self.subsampling = Subsampling(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.projection = Linear(config.width, config.output_width) if config.output_width != config.width else None
-        self.set_frames_max(config.frames_max)
-
-    def set_frames_max(self, frames_max: int) -> None:
-        """The position table's reach: cache and chunk, or the whole utterance, in encoder frames."""
-        self.frames_max = frames_max
-        self.register_buffer("positions", position_table(frames_max, self.config.width))
+        self.positions = Positions(config.frames_max, config.width)
 
     def take(self, source, name: str = "encoder") -> "Encoder":
         self.subsampling.take(source, f"{name}.pre_encode")
@@ -64,17 +72,13 @@ class Encoder(nn.Module):
             self.projection.take(source, f"{name}.out_proj")
         return self
 
-    def positions_of(self, queries, keys) -> torch.Tensor:
-        """The distances from keys - 1 to -queries: all that a query reaches, and one more for `shifted`."""
-        return self.positions[self.frames_max - keys : self.frames_max + queries]
-
     def forward(self, features_BMT, lengths_B):
         x, lengths_B, _ = self.subsampling(features_BMT, lengths_B)
         frames = x.size(1)
         extents = Extents(x.size(0), frames, frames)
         padding_BN = outside_BN(frames, lengths_B, None)
         mask = score_mask(padding_BN, reachable(self.context, self.config.context_style, frames, frames, 0))
-        positions = self.positions_of(frames, frames)
+        positions = self.positions(frames, frames)
         for layer in self.layers:
             x = layer(x, positions, mask, padding_BN, extents)
         return (x if self.projection is None else self.projection(x)), lengths_B
@@ -91,6 +95,9 @@ class StreamingEncoder(nn.Module):
     def __init__(self, encoder: Encoder, plan):
         super().__init__()
         self.encoder, self.plan = encoder, plan
+        # What a chunk reaches is far less than what a whole utterance does.
+        reach = plan.cache_channel_frames + plan.output_frames + plan.cache_drop_frames
+        self.positions = Positions(reach, encoder.config.width)
 
     def forward(self, features_BMT, lengths_B, cache_BLKD, cache_BLDK, cache_lengths_B):
         plan, encoder = self.plan, self.encoder
@@ -104,7 +111,7 @@ class StreamingEncoder(nn.Module):
         hidden_BS = outside_BN(frames + cached, lengths_B + cached, cached - cache_lengths_B)
         allowed = reachable(encoder.context, encoder.config.context_style, frames, frames + cached, cached)
         mask = score_mask(hidden_BS, allowed)
-        positions = encoder.positions_of(frames, frames + cached)
+        positions = self.positions(frames, frames + cached)
         channels, times = [], []
         for index, layer in enumerate(encoder.layers):
             cache = cache_BLKD[:, index], cache_BLDK[:, index]
