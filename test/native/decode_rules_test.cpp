@@ -629,6 +629,17 @@ CASE("names, types, ranks and extents that differ are refused, naming the tensor
   CHECK(has(error_with([](Toy& t) { std::swap(t.engines.predictor, t.engines.joint); }), "joint.onnx"));
 }
 
+CASE("an extent that no 32 bits hold is refused before it is narrowed") {
+  // 2^33 becomes 0 in 32 bits, which means not known; 2^33 + C becomes C, which fits.
+  for (const std::int64_t extent : {std::int64_t{1} << 33, (std::int64_t{1} << 33) + C}) {
+    Toy toy = Toy::split();
+    toy.joint->description.outputs[0] = spec("logits", DType::f32, {-1, extent});
+    const std::string error = derive_error(toy);
+    CHECK(has(error, "an extent from 1 to"));
+    CHECK(has(error, std::to_string(extent).c_str()));
+  }
+}
+
 CASE("an RNN-T of graphs gives the tokens of its frames, cut anywhere") {
   Toy toy = Toy::split();
   toy.declared.rules.durations.clear();

@@ -297,6 +297,41 @@ CASE("rows of one batch, and ranges cut at every frame, give what a row gives al
   }
 }
 
+CASE("different rows of one batch, decoded in one call and in any order, each give their own clip's tokens") {
+  const golden::Set set("tiny");
+  const std::string clips[] = {"noise.12345", "speech.5600"};
+  const std::int32_t frames[] = {10, 5};
+  Encoded batch{.frames = 10, .width = 32, .encoded_TD = std::vector<float>(2 * 10 * 32)};
+  Encoded alone[] = {encode(set, clips[0], 77, frames[0]), encode(set, clips[1], 35, frames[1])};
+  // The shorter row's padding is loud: one that is decoded adds tokens.
+  std::fill(batch.encoded_TD.begin(), batch.encoded_TD.end(), 9.0F);
+  for (std::size_t k = 0; k < 2; ++k)
+    std::copy(alone[k].encoded_TD.begin(), alone[k].encoded_TD.end(), batch.encoded_TD.begin() + k * 10 * 32);
+  const TensorView encoded_BTD =
+      TensorView::contiguous(batch.encoded_TD.data(), DType::f32, MemorySpace::host, {2, 10, 32});
+  CHECK(set.ints(clips[0], "tokens") != set.ints(clips[1], "tokens"));
+  for (const Layout& layout : {ours, nemo, sherpa}) {
+    Decoder decoder(engines_of(layout));
+    for (const std::size_t first : {0, 1}) {
+      const std::size_t order[] = {first, 1 - first};
+      std::vector<Token> room[2] = {std::vector<Token>(100), std::vector<Token>(100)};
+      DecodeRow rows[2];
+      for (std::size_t k = 0; k < 2; ++k) {
+        REQUIRE_OK(decoder.decoder->reset(static_cast<SlotId>(k)));
+        rows[k] = {.slot = static_cast<SlotId>(k),
+                   .row = static_cast<std::uint32_t>(order[k]),
+                   .frame_end = frames[order[k]],
+                   .tokens = room[k]};
+      }
+      REQUIRE_OK(decoder.decoder->decode(encoded_BTD, rows));
+      for (std::size_t k = 0; k < 2; ++k) {
+        room[k].resize(rows[k].tokens_count);
+        check_tokens(set, clips[order[k]], room[k]);
+      }
+    }
+  }
+}
+
 CASE("a joint that gives NaN is a contract mismatch, one that never gives blank stays within its bounds") {
   const golden::Set set("tiny");
   Encoded encoded = encode(set, "speech.5600", 35, 5);

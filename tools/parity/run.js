@@ -6,9 +6,13 @@ const path = require('node:path');
 
 const root = path.resolve(__dirname, '..', '..');
 const needed = 'torch, onnx, onnxruntime, sentencepiece, matplotlib';
+/** A virtual environment's Python, or nothing when there is no such environment. */
+const pythonOf = (folder) => (folder ? [path.join(folder, 'bin', 'python')] : []);
+// What somebody names comes before what lies about.
 const candidates = [
-  path.join(root, 'build', 'python', 'bin', 'python'),
-  path.join(process.env.VIRTUAL_ENV ?? '/nonexistent', 'bin', 'python'),
+  ...(process.env.TRT_ASR_PYTHON ? [process.env.TRT_ASR_PYTHON] : []),
+  ...pythonOf(process.env.VIRTUAL_ENV),
+  ...pythonOf(path.join(root, 'build', 'python')),
   'python3',
 ];
 
@@ -22,7 +26,7 @@ function findPython() {
 const python = findPython();
 if (python === undefined) {
   process.stderr.write(
-    `expected a Python with ${needed} in build/python, in an active virtual environment or as python3, received none. ` +
+    `expected a Python with ${needed} in TRT_ASR_PYTHON, an active virtual environment, build/python or python3, received none. ` +
       'Make one: python3 -m venv build/python && build/python/bin/pip install -e tools/export -e tools/parity\n',
   );
   process.exit(2);

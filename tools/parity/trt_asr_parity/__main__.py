@@ -13,6 +13,7 @@ from .audio import REPOSITORY
 from .errors import ParityError
 
 EXIT_FAILED, EXIT_ERROR = 1, 2
+SIZE, SEED = "full", 42
 
 
 def _say(text: str) -> None:
@@ -33,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--write-references", action="store_true", help="let NeMo make the committed references again")
     full = commands.add_parser("full-size", help="random weights of the whole Parakeet-TDT-0.6b-v3, from archive to report")
     full.add_argument("--out", type=Path, required=True)
-    full.add_argument("--precision", default="fp32,int8")
+    full.add_argument("--precision", default="fp32,fp16,int8", help="those of the documents, unless some are named")
     full.add_argument("--seed", type=int, default=42)
     full.add_argument("--size", choices=("full", "long"), default="full", help="long: closed loops of 300 chunks too")
     kept = commands.add_parser("documents", help="the documents again, from what full-size left in DIR")
@@ -62,9 +63,20 @@ def _add_run(commands) -> None:
 
 
 def _add_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", choices=sorted(items.SIZES), default="full")
-    parser.add_argument("--audio", type=Path, nargs="*", default=[], help="16 kHz mono WAV files in place of the repository's")
-    parser.add_argument("--seed", type=int, default=42)
+    """What to ask; None where nothing was said, because a reference has been asked already."""
+    parser.add_argument("--size", choices=sorted(items.SIZES), help=f"how much is asked: {SIZE} unless said")
+    parser.add_argument("--audio", type=Path, nargs="+", help="16 kHz mono WAV files in place of the repository's")
+    parser.add_argument("--seed", type=int, help=f"of the random inputs: {SEED} unless said")
+
+
+def _asked(options) -> tuple[int, items.Size]:
+    """The seed and the size; raises ParityError when a reference, which has its own, is given too."""
+    said = [f"--{name}" for name in ("size", "audio", "seed") if getattr(options, name) is not None]
+    if said and getattr(options, "reference", None):
+        raise ParityError(", ".join(said), "nothing beside --reference, which says what was asked", "both",
+                          "Give these to `trt_asr_parity reference`.")  # fmt: skip
+    size = items.with_audio(items.SIZES[options.size or SIZE], options.audio or [])
+    return SEED if options.seed is None else options.seed, size
 
 
 def _export(archive: Path, target: Path) -> Path:
@@ -80,24 +92,24 @@ def _reference(options) -> int:
     from . import reference
     from .sides.ort_side import load_export
 
-    size = items.with_audio(items.SIZES[options.size], options.audio)
+    seed, size = _asked(options)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.export or _export(options.model, Path(scratch) / "model")
         contract, vocabulary = load_export(folder)
-        reference.write(options.model, contract, vocabulary, options.out, options.seed, size, _say)
+        reference.write(options.model, contract, vocabulary, options.out, seed, size, _say)
     return 0
 
 
 def _run(options) -> int:
     from . import run
 
+    seed, size = _asked(options)
     archive = options.model if options.model.is_file() else None
     if archive is None:
         folder = options.model
     else:
         folder = options.export or _export(archive, options.out / "model")
-    size = items.with_audio(items.SIZES[options.size], options.audio)
-    found, facts = run.climb(run.Question(folder, archive, options.reference, options.seed, size), _say)
+    found, facts = run.climb(run.Question(folder, archive, options.reference, seed, size), _say)
     run.write(found, facts, options.out)
     print((options.out / "report.md").read_text(encoding="utf-8"))
     return 0 if found.passed or options.told else EXIT_FAILED

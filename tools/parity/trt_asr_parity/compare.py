@@ -19,10 +19,6 @@ TOLERANCES = {
     "cache_last_channel": Tolerance(1e-4, 1e-4),
     "cache_last_time": Tolerance(0.1, 0.0),
 }
-# CONTRACT: no tolerance is tighter than three times the rounding of the lower side's own float32 against its float64.
-# SOURCE: the same rule as tools/golden's for features. WHY: a large random joint has logits of about 90 that are differences of sums of about
-# 1000; there NeMo's own float32 is 1.02 tolerances from its float64, and no other float32 can be nearer. TODO: none.
-OWN_ROUNDING_TIMES = 3.0
 # Which line of the contract's tolerances holds for which output.
 LINE_OF = {
     "encoded": "encoder", "predicted": "predictor", "state_h": "predictor", "state_c": "predictor", "logits": "joint",
@@ -105,11 +101,8 @@ class Comparison:
             return
         apart = metrics.distance(found, wanted, tolerance_of(self.contract, output))
         finite = bool(np.isfinite(found).all())
-        own = self.item.facts.get("own_rounding", 0.0) if output in ("logits", "logits_alone") else 0.0
-        limit = max(1.0, OWN_ROUNDING_TIMES * own)
-        facts = {**asdict(apart), "limit": limit}
         reason = f"{apart.max:.3g} is {apart.excess:.3g} times the tolerance" if finite else "a value is not finite"
-        self._add(output, apart.excess <= limit, self.strict or not finite, facts, reason)
+        self._add(output, apart.excess <= 1.0, self.strict or not finite, asdict(apart), reason)
         if output == "logits":
             self._agreement(found, wanted)
         if self.item.stage == "closed-loop" and output == "encoded":

@@ -81,6 +81,46 @@ def _late_length(graph: onnx.GraphProto) -> None:
     graph.node.append(helper.make_node("Add", ["length_before", "one_more"], [name]))
 
 
+def _twins_of(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
+    """Copies of the nodes that lead to `output`; only it keeps its name."""
+    needed, found = {output}, []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            found.insert(0, node)
+    renamed = {name: name if name == output else f"{name}_twin" for node in found for name in node.output}
+    twins = []
+    for node in found:
+        twin = onnx.NodeProto()
+        twin.CopyFrom(node)
+        twin.name = f"{node.name}_twin"
+        twin.input[:] = [renamed.get(name, name) for name in node.input]
+        twin.output[:] = [renamed[name] for name in node.output]
+        twins.append(twin)
+    return twins
+
+
+def _ignore_lengths(graph: onnx.GraphProto) -> None:
+    """Every row is taken for as long as the tensor; encoded_lengths still follows the lengths, so that only the frames tell."""
+    features, lengths = graph.input[0].name, graph.input[1].name
+    told = next(out.name for out in graph.output if out.type.tensor_type.elem_type == onnx.TensorProto.INT64)
+    twins, others = _twins_of(graph, told), {lengths: "whole_lengths", told: "lengths_unheard"}
+    for node in graph.node:
+        node.input[:] = [others.get(name, name) for name in node.input]
+        node.output[:] = [others.get(name, name) for name in node.output]
+    for name, value in (("time_axis", 2), ("nothing", 0)):
+        graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
+    head = [
+        helper.make_node("Shape", [features], ["features_shape"]),
+        helper.make_node("Gather", ["features_shape", "time_axis"], ["features_frames"]),
+        helper.make_node("Mul", [lengths, "nothing"], ["lengths_zeroed"]),
+        helper.make_node("Add", ["lengths_zeroed", "features_frames"], ["whole_lengths"]),
+    ]
+    nodes = [*head, *graph.node, *twins]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def _swap_states(graph: onnx.GraphProto) -> None:
     """The predictor's h comes out as its c."""
     names = {"next_state_h": "next_state_c", "next_state_c": "next_state_h"}
@@ -131,9 +171,12 @@ TDT = (
     Damage("a NaN in the joint", "joint", _on("joint", lambda graph: _logit_bias(graph, _nan))),
     Damage("durations' biases rolled", "joint", _on("joint", lambda graph: _logit_bias(graph, _roll_durations))),
     Damage("durations listed backwards", "decode", _other_rule),
+    Damage("a streaming graph that ignores its lengths", "streaming", _on("streaming", _ignore_lengths)),
 )
 STREAMING = (
     Damage("one weight of the streaming graph", "streaming", _on("streaming", _one_weight)),
     Damage("streaming attention sees what is not cached", "streaming", _on("streaming", _open_mask)),
+    Damage("a streaming graph that ignores its lengths", "streaming", _on("streaming", _ignore_lengths)),
+    Damage("a closed loop that ignores its lengths", "closed-loop", _on("streaming", _ignore_lengths)),
 )
 BY_VARIANT = {"tdt": TDT, "cache-aware-ctc": STREAMING}

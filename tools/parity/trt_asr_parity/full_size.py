@@ -1,7 +1,8 @@
 """`full-size`: seeded random weights in the architecture of Parakeet-TDT-0.6b-v3, from the archive to the two reports.
 
 Every step is a process of its own, so that its peak memory is its own. What is done is noted in steps.json: a run that was cut
-off goes on where it stopped. The facts of all steps end in full-size.json.
+off goes on where it stopped. A step whose command is another than the noted one is done again, and so is all that was done after it.
+The facts of all steps end in full-size.json.
 """
 
 import json
@@ -9,8 +10,9 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import documents, graph_facts, machine, report, weights
+from . import documents, graph_facts, machine, report, store, weights
 from .audio import REPOSITORY
+from .errors import ParityError
 from .machine import Step, run_step
 
 MODEL = "parakeet-tdt-0.6b-v3-random"
@@ -33,34 +35,55 @@ class FullSize:
         self.environment = {"PYTHONPATH": ":".join(paths)}
 
     def _step(self, name: str, arguments: list[str]) -> None:
-        if name in self.steps:
-            return
         shown = [argument.replace(f"{self.folder}/", "") for argument in arguments]
-        shown = ["..." if argument == ARCHIVE_CODE else argument for argument in shown]
-        self.steps[name] = run_step(name, arguments, "python " + " ".join(shown), self.environment)
+        command = "python " + " ".join("..." if argument == ARCHIVE_CODE else argument for argument in shown)
+        if name in self.steps and self.steps[name].command == command:
+            return
+        self._forget_from(name)
+        self.steps[name] = run_step(name, arguments, command, self.environment)
+        self._note()
+
+    def _forget_from(self, name: str) -> None:
+        """A step and all that were done after it, whose inputs may have been its outputs; nothing for a step that was not done."""
+        if name in self.steps:
+            names = list(self.steps)
+            self.steps = {one: self.steps[one] for one in names[: names.index(name)]}
+            self._note()
+
+    def _note(self) -> None:
         self.noted.write_text(json.dumps({one: asdict(step) for one, step in self.steps.items()}, indent=2) + "\n", encoding="utf-8")
 
     def write_archive(self) -> None:
         self._step("archive", ["-c", ARCHIVE_CODE, str(self.archive), str(self.seed)])
 
     def export(self, precision: str, target: Path, name: str) -> None:
-        if not target.exists():
-            self.steps.pop(name, None)
         self._step(name, ["-m", "trt_asr_export", str(self.archive), str(target), "--precision", precision, "--name", MODEL, "--force", *STREAMING])
 
     def export_twice(self, precision: str) -> dict:
         """The facts of an export, and whether a second one has the same bytes in every file."""
-        kept, again = self.folder / f"{precision}.json", self.folder / "again"
-        if not kept.is_file():
-            self.export(precision, self.folder / precision, f"export {precision}")
-            facts = graph_facts.folder(self.folder / precision)
-            self.export(precision, again, f"export {precision} again")
-            facts["same_bytes_again"] = graph_facts.folder(again)["files"] == facts["files"]
+        target, kept, again = self.folder / precision, self.folder / f"{precision}.json", self.folder / "again"
+        first, second = f"export {precision}", f"export {precision} again"
+        if not target.exists():
+            self._forget_from(first)
+        self.export(precision, target, first)
+        # The facts are those of the noted export, or they are made again, and with them the second export.
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        step = asdict(self.steps[first])
+        if known.get("step") != step:
+            self._forget_from(second)
+            facts = graph_facts.folder(target)
+            self.export(precision, again, second)
+            known = {**facts, "same_bytes_again": graph_facts.folder(again)["files"] == facts["files"], "step": step}
             shutil.rmtree(again)
-            kept.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        return json.loads(kept.read_text(encoding="utf-8"))
+            kept.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        return known
 
     def ask_nemo(self, export: Path) -> None:
+        try:
+            store.head(self.reference)
+        except ParityError:
+            # It is gone, or of a form that is read no longer.
+            self._forget_from("NeMo's reference")
         self._step("NeMo's reference", ["-m", "trt_asr_parity", "reference", str(self.archive), "--export", str(export),
                                         "--out", str(self.reference), "--size", self.size, "--seed", str(self.seed)])  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What is asked of every side: seeded random inputs and real speech, ragged on purpose, singles and batches."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,8 +8,7 @@ import numpy as np
 
 from . import greedy, stages
 from .audio import LONG_CLIPS, SHORT_CLIPS, Clip, own_clips
-from .compare import OWN_ROUNDING_TIMES, tolerance_of
-from .metrics import distance
+from .errors import ParityError
 from .store import Item, Seeded
 from .streaming import StreamPlan
 
@@ -57,7 +57,7 @@ def _noise(contract: dict, seed: int, name: str, batch: int, frames: int) -> See
 
 
 def feature_items(size: Size) -> list[Item]:
-    return [Item("features", clip.name, {}, {"clip": clip.__dict__}) for clip in size.clips[: size.feature_clips]]
+    return [Item("features", clip.name, {"pcm": clip.pcm()}) for clip in size.clips[: size.feature_clips]]
 
 
 def speech_features(base, size: Size) -> dict[str, np.ndarray]:
@@ -87,7 +87,9 @@ def _rows(parts: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def streaming_items(contract: dict, seed: int, size: Size) -> list[Item]:
-    """Functional: one chunk from given caches. Closed loop: the caches are the side's own, fed back."""
+    """Functional: one chunk from given caches. Closed loop: the caches are the side's own, fed back. Every stream ends within a chunk,
+    one of them within its first; past its end the features are noise.
+    """
     if "streaming" not in contract:
         return []
     plan, encoder = StreamPlan.of(contract), contract["encoder"]
@@ -96,15 +98,16 @@ def streaming_items(contract: dict, seed: int, size: Size) -> list[Item]:
     thinned = {"stride": {name: size.cache_stride for name in ("cache_last_channel_next", "cache_last_time_next")}}
     items = [Item("streaming", "given-caches", {
         "features": _noise(contract, seed, "streaming", 2, end - begin),
-        "lengths": np.array([end - begin, end - begin], np.int64),
+        "lengths": np.array([end - begin, end - begin - plan.lack(2)], np.int64),
         "cache_last_channel": Seeded(shape, seed, "caches/channel"),
         "cache_last_time": Seeded((2, shape[1], shape[3], plan.cache_time_frames), seed, "caches/time"),
         "cache_last_channel_len": np.array([plan.cache_channel_frames, plan.cache_channel_frames // 3], np.int64),
     }, thinned)]  # fmt: skip
-    for chunks in size.stream_chunks:
+    for chunks in (1, *size.stream_chunks):
         keep = np.unique(np.linspace(0, chunks - 1, min(chunks, size.kept_chunks_max)).round().astype(int)).tolist()
         noise = _noise(contract, seed, f"closed-loop.{chunks}", 1, plan.frames(chunks))
-        items.append(Item("closed-loop", f"{chunks}-chunks", {"features": noise}, {"chunks": chunks, "keep": keep, **thinned}))
+        facts = {"chunks": chunks, "keep": keep, "last_lacks": plan.lack(chunks - 1), **thinned}
+        items.append(Item("closed-loop", f"{chunks}-chunks" if chunks > 1 else "1-chunk", {"features": noise}, facts))
     return items
 
 
@@ -132,19 +135,7 @@ def joint_items(contract: dict, seed: int, size: Size, base, speech: dict[str, n
     predicted = stages.run(base, Item("predictor", "joint", {"tokens": tokens}), contract)["predicted"]
     picked = np.linspace(0, len(encoded) - 1, rows).round().astype(int)
     real = {"encoded": encoded[picked], "predicted": predicted.reshape(rows, state)}
-    found = [Item("joint", "noise", noise), Item("joint", "speech", real)]
-    for item in found:
-        own = own_rounding(contract, base, item)
-        if own > 1 / OWN_ROUNDING_TIMES:
-            item.facts["own_rounding"] = round(own, 6)
-    return found
-
-
-def own_rounding(contract: dict, base, item: Item) -> float:
-    """How far the base's float32 logits are from its float64 ones, as a share of the tolerance."""
-    given = item.arrays()
-    pair = given["encoded"][:, None], given["predicted"][:, None]
-    return distance(base.joint(*pair), base.exact_joint(*pair), tolerance_of(contract, "logits")).excess
+    return [Item("joint", "noise", noise), Item("joint", "speech", real)]
 
 
 def encoded_of(side, features_MT: np.ndarray) -> np.ndarray:
@@ -152,35 +143,42 @@ def encoded_of(side, features_MT: np.ndarray) -> np.ndarray:
     return stages.run(side, Item("encoder", "", _rows([features_MT])), side.contract)["encoded"]
 
 
-def decode_items(contract: dict, base, speech: dict[str, np.ndarray]) -> list[Item]:
-    """decode: from given encoder frames. transcribe: from features, through the side's own encoder. Only steady clips."""
-    items, kept = [], {}
+def decode_items(contract: dict, base, speech: dict[str, np.ndarray]) -> tuple[list[Item], dict[str, float]]:
+    """decode: from given encoder frames. transcribe: from features, through the side's own encoder. Only steady clips; the others are
+    returned with how close their two best classes came. Raises ParityError when no clip is steady.
+    """
+    items, kept, unsteady = [], {}, {}
     for name, part in speech.items():
         encoded = encoded_of(base, part)
         margin = greedy.decode(base, contract, encoded).margin_min
         if margin < MARGIN_MIN:
+            unsteady[name] = round(margin, 6)
             continue
         kept[name] = encoded
         items.append(Item("decode", name, {"encoded": encoded}, {"margin_min": round(margin, 5)}))
         items.append(Item("transcribe", name, _rows([part])))
+    if not kept:
+        raise ParityError("clips", f"one whose two best classes are never closer than {MARGIN_MIN:g}", json.dumps(unsteady),
+                          "Give other speech with --audio.")  # fmt: skip
     if len(kept) > 1:
         items.append(Item("transcribe", "batch", _rows([speech[name] for name in kept])))
-    return items
+    return items, unsteady
 
 
-def make(contract: dict, seed: int, size: Size, base) -> list[Item]:
-    """All items; `base` is the side at the bottom of the ladder, which makes what only a model can make."""
+def make(contract: dict, seed: int, size: Size, base) -> tuple[list[Item], dict[str, float]]:
+    """All items, and the clips that are no item of decode; `base`, the bottom of the ladder, makes what only a model can make."""
     speech = speech_features(base, size)
+    decoded, unsteady = decode_items(contract, base, speech)
     found = [
         *feature_items(size),
         *encoder_items(contract, seed, size, speech),
         *streaming_items(contract, seed, size),
         *predictor_items(contract, seed, size),
         *joint_items(contract, seed, size, base, speech),
-        *decode_items(contract, base, speech),
+        *decoded,
     ]
     if contract["decode"]["rule"] == "ctc" and size.class_stride > 1:
         for item in found:
             if item.stage in ("encoder", "streaming", "closed-loop"):
                 item.facts["stride"] = {**item.facts.get("stride", {}), "encoded": size.class_stride}
-    return found
+    return found, unsteady

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import items, machine, stages, weights
+from . import items, machine, stages, ties, weights
 from .sides.nemo_side import NemoSide
 from .store import Writer
 from .words import Vocabulary
@@ -12,11 +12,12 @@ def write(archive: Path, contract: dict, vocabulary: Vocabulary, folder: Path, s
           say=lambda text: None) -> Writer:  # fmt: skip
     """Asks NeMo every item and writes reference.jsonl and values.npz into `folder`."""
     side = NemoSide(archive, contract, vocabulary)
+    asked, unsteady = items.make(contract, seed, size, side)
     out = Writer(folder, {
         "model": contract["model"]["name"], "weights_sha256": weights.digest(archive), "seed": seed,
-        "rule": contract["decode"]["rule"], "made_with": machine.versions(),
+        "asked": ties.asked_of(contract), "unsteady_clips": unsteady, "made_with": machine.versions(),
     })  # fmt: skip
-    for item in items.make(contract, seed, size, side):
+    for item in asked:
         out.add(item, stages.run(side, item, contract))
         say(f"{item.stage}/{item.name}")
     out.close()

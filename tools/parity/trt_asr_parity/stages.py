@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import streaming
-from .audio import Clip
+from .audio import waveform
 from .greedy import Transcript
 from .store import Item
 from .streaming import Caches, StreamPlan
@@ -25,7 +25,7 @@ def _features_of(given: dict) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _features(side, item: Item, given: dict, contract: dict) -> dict:
-    return {"features": side.features(Clip(**item.facts["clip"]).read())}
+    return {"features": side.features(waveform(given["pcm"]))}
 
 
 def _encoder(side, item: Item, given: dict, contract: dict) -> dict:
@@ -36,13 +36,13 @@ def _encoder(side, item: Item, given: dict, contract: dict) -> dict:
 def _streaming(side, item: Item, given: dict, contract: dict) -> dict:
     caches = Caches(*(given[name] for name in ("cache_last_channel", "cache_last_time", "cache_last_channel_len")))
     encoded, lengths, after = side.stream(given["features"], given["lengths"], caches, False)
-    return {"encoded": streaming.rows_of(encoded, lengths), "encoded_lengths": lengths, **after.outputs()}
+    return {"encoded": streaming.rows_of(encoded, lengths), "encoded_lengths": lengths, **after.outputs(side.plan, lengths)}
 
 
 def _closed_loop(side, item: Item, given: dict, contract: dict) -> dict:
     plan, encoder = StreamPlan.of(contract), contract["encoder"]
     caches = Caches.empty(plan, 1, encoder["layers"], encoder["width"])
-    return streaming.closed_loop(side, plan, given["features"], item.facts["keep"], caches)
+    return streaming.closed_loop(side, plan, given["features"], item.facts["keep"], caches, item.facts["last_lacks"])
 
 
 def _predictor(side, item: Item, given: dict, contract: dict) -> dict:

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 
+# WHY 43: five encoder frames and a bit, so that a length is rounded as well as counted.
+LACK_FRAMES_MAX = 43
+
+
 @dataclass(frozen=True)
 class StreamPlan:
     """The numbers of the contract's `streaming`; all in mel frames but the outputs and caches, which count encoder frames."""
@@ -54,6 +58,10 @@ class StreamPlan:
     def frames(self, chunks: int) -> int:
         return self.span(chunks - 1)[1]
 
+    def lack(self, chunk: int) -> int:
+        """How many frames a stream that ends early in `chunk` lacks of it: at most half of its own, and no multiple of the subsampling."""
+        return min(LACK_FRAMES_MAX, (self.chunk_first if chunk == 0 else self.chunk_next) // 2)
+
 
 @dataclass
 class Caches:
@@ -71,9 +79,14 @@ class Caches:
             np.zeros(batch, np.int64),
         )
 
-    def outputs(self) -> dict[str, np.ndarray]:
+    def outputs(self, plan: StreamPlan, lengths_B: np.ndarray) -> dict[str, np.ndarray]:
+        """What is compared after a chunk of `lengths_B` valid encoder frames: one past its row's length means nothing, and is 0 here."""
+        channel_BLKD = self.channel_BLKD.copy()
+        for row, length in zip(channel_BLKD, lengths_B):
+            missing = plan.output_frames - int(length)
+            row[:, max(0, plan.cache_channel_frames - missing) :] = 0
         return {
-            "cache_last_channel_next": self.channel_BLKD,
+            "cache_last_channel_next": channel_BLKD,
             "cache_last_time_next": self.time_BLDK,
             "cache_last_channel_len_next": self.channel_len_B,
         }
@@ -84,15 +97,18 @@ def rows_of(encoded_BTD: np.ndarray, lengths_B: np.ndarray) -> np.ndarray:
     return np.concatenate([row[: int(length)] for row, length in zip(encoded_BTD, lengths_B)])
 
 
-def closed_loop(side, plan: StreamPlan, features_BMT: np.ndarray, keep: list[int], caches: Caches) -> dict:
-    """Chunk after chunk through `side`, each with the caches of the one before; `keep` says whose output is returned."""
+def closed_loop(side, plan: StreamPlan, features_BMT: np.ndarray, keep: list[int], caches: Caches, last_lacks: int = 0) -> dict:
+    """Chunk after chunk through `side`, each with the caches of the one before; `keep` says whose output is returned.
+
+    The stream ends `last_lacks` frames before the end of the last chunk; what the features hold there must not be heard.
+    """
     kept, counts, wanted = [], [], set(keep)
     for chunk in range(max(keep) + 1):
         begin, end = plan.span(chunk)
-        lengths_B = np.full(len(features_BMT), end - begin, np.int64)
+        lengths_B = np.full(len(features_BMT), end - begin - (last_lacks if chunk == max(keep) else 0), np.int64)
         encoded, lengths, caches = side.stream(features_BMT[:, :, begin:end], lengths_B, caches, chunk == 0)
         if chunk in wanted:
             rows = rows_of(encoded, lengths)
             kept.append(rows)
             counts.append(len(rows))
-    return {"encoded": np.concatenate(kept), "chunk_rows": np.array(counts, np.int64), **caches.outputs()}
+    return {"encoded": np.concatenate(kept), "chunk_rows": np.array(counts, np.int64), **caches.outputs(plan, lengths)}

@@ -24,9 +24,12 @@ class NemoTranscript(Transcript):
 
 
 def restore(archive: Path):
-    """The archive's model in eval mode."""
-    from nemo.collections.asr.models import ASRModel
-    from nemo.utils import logging as nemo_logging
+    """The archive's model in eval mode. Raises ParityError when NeMo is not installed."""
+    try:
+        from nemo.collections.asr.models import ASRModel
+        from nemo.utils import logging as nemo_logging
+    except ImportError as error:
+        raise ParityError("NeMo", "an installed nemo_toolkit[asr]", str(error), "pip install -e 'tools/parity[nemo]'") from error
 
     logging.getLogger().setLevel(logging.ERROR)
     nemo_logging.setLevel(nemo_logging.ERROR)
@@ -136,15 +139,6 @@ class NemoSide(Side):
             return joint.joint_after_projection(encoded, predicted)[:, 0, 0].numpy()
         finally:
             joint.log_softmax = before
-
-    @torch.inference_mode()
-    def exact_joint(self, encoded_B1D: np.ndarray, predicted_B1H: np.ndarray) -> np.ndarray:
-        """NeMo's own joint in float64."""
-        single, self.model.joint = self.model.joint, copy.deepcopy(self.model.joint).double()
-        try:
-            return self.joint(encoded_B1D.astype(np.float64), predicted_B1H.astype(np.float64))
-        finally:
-            self.model.joint = single
 
     def decode(self, rows: list[np.ndarray]) -> list[NemoTranscript]:
         """The rows as one batch, by NeMo's own decoder."""

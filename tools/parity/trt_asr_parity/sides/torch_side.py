@@ -1,6 +1,5 @@
 """The exporter's own PyTorch modules, fed from the .nemo archive: the middle of the ladder."""
 
-import copy
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,9 +83,3 @@ class TorchSide(Side):
     @torch.inference_mode()
     def joint(self, encoded_B1D: np.ndarray, predicted_B1H: np.ndarray) -> np.ndarray:
         return self.model.joint(_tensor(encoded_B1D), _tensor(predicted_B1H)).numpy()
-
-    @torch.inference_mode()
-    def exact_joint(self, encoded_B1D: np.ndarray, predicted_B1H: np.ndarray) -> np.ndarray:
-        """The same joint in float64."""
-        exact = copy.deepcopy(self.model.joint).double()
-        return exact(_tensor(encoded_B1D.astype(np.float64)), _tensor(predicted_B1H.astype(np.float64))).numpy()
