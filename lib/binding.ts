@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import * as path from 'node:path';
 import { AsrError } from './errors';
 import type { DecodeRule, NativeContract } from './model/contract';
-import type { ModelFiles } from './model/layout';
+import type { EngineProfiles, ModelFiles } from './model/layout';
 import { packageRoot } from './model/package_root';
 
 /** The configuration that native/node/config.cpp reads. */
@@ -13,6 +13,43 @@ export interface NativeConfig {
   threads: number;
   sessionsMax: number;
   lanes: number;
+  /** On a GPU instead of the CPU. */
+  gpu?: NativeGpu;
+}
+
+/** Where and for what engines are built. */
+export interface NativeGpu extends EngineProfiles {
+  index: number;
+  precision: 'fp16' | 'bf16' | 'fp32';
+  cacheDir: string;
+  /** Name of the engines' folder in the cache. */
+  model: string;
+  /** contract.json, where the folder has one. */
+  contract?: string;
+  tensorrt?: string;
+  plugins?: string;
+  /** Compute capabilities of TensorRT-RTX engines that are built without a GPU. */
+  targets: number[];
+}
+
+/** What an engine's file says of itself; native/engine/tensorrt/inspect_plan.h. */
+export interface EngineInspection {
+  /** `name: value` lines. */
+  header: string;
+  /** How TensorRT takes it on this machine. */
+  verdict: string;
+  /** JSON of TensorRT's own; '' where the engine cannot be loaded. */
+  layers: string;
+}
+
+/** An engine in the cache. */
+export interface BuiltEngine {
+  /** 'encoder', 'predictor', 'joint', or 'decoder_joint' for both in one. */
+  graph: string;
+  path: string;
+  bytes: number;
+  /** Now, and not found. */
+  built: boolean;
 }
 
 export interface NativeWord {
@@ -88,13 +125,41 @@ export interface GraphDescription {
   metadata: Record<string, string>;
 }
 
+/** Folders that are looked in before the system's. */
+export interface CudaPlaces {
+  /** Holds TensorRT's libraries; no other place is looked at. */
+  tensorrt?: string | undefined;
+  /** Holds our plug-ins for TensorRT. */
+  plugins?: string | undefined;
+}
+
+/** What of NVIDIA's is on this machine; native/node/survey.cpp makes it. */
+export interface CudaSurvey {
+  looked: { what: string; where: string; outcome: string; found: boolean }[];
+  gpus: { name: string; computeCapability: number; memoryBytes: number }[];
+  /** "TensorRT 11.1.0", with our plug-in for it. */
+  tensorrt?: string;
+  tensorrtPath?: string;
+  /** Why a GPU cannot be used: an ERR_BACKEND_UNAVAILABLE that lists all that was looked for. */
+  unavailable?: Error;
+}
+
 export interface NativeAddon {
   /** Loads a graph and tells its inputs and outputs. Rejects with ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT. */
   describeGraph(path: string): Promise<GraphDescription>;
   /** Pieces of a vocabulary, without the blank. Throws what reading it gives. */
   vocabularySize(path: string): number;
-  openRecognizer(config: NativeConfig): Promise<NativeRecognizer>;
+  openRecognizer(config: NativeConfig, build?: unknown): Promise<NativeRecognizer>;
+  /** A handle that `openRecognizer` and `buildEngines` report to and heed. */
+  createBuild(): unknown;
+  buildProgress(build: unknown): { graph: string; phase: string; done: number; steps: number };
+  cancelBuild(build: unknown): void;
+  /** Rejects with ERR_ENGINE_BUILD, ERR_BACKEND_UNAVAILABLE, ERR_CLOSED (cancelled) and what reading the model gives. */
+  buildEngines(config: NativeConfig, build: unknown, rebuild: boolean): Promise<BuiltEngine[]>;
+  /** Rejects with ERR_MODEL_NOT_FOUND, ERR_ENGINE_STALE. */
+  inspectEngine(file: string, places: CudaPlaces, gpu: number): Promise<EngineInspection>;
   ortVersion(): string;
+  surveyCuda(places: CudaPlaces): Promise<CudaSurvey>;
 }
 
 let addon: NativeAddon | undefined;

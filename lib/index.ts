@@ -1,5 +1,13 @@
 export type { AudioSource } from './audio';
 export type { Device, DeviceChoice } from './device';
+export {
+  type BuildEnginesOptions,
+  type BuiltEngine,
+  buildEngines,
+  type EngineLimits,
+  type EnginePrecision,
+  type EngineProgress,
+} from './engines';
 export { AsrError, type AsrErrorCode } from './errors';
 export type { DownloadProgress } from './model';
 export {

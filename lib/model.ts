@@ -5,7 +5,13 @@ import { AsrError } from './errors';
 import { cacheState, fileBytes, modelCacheDir, readMarker } from './model/cache';
 import { type NativeContract, readContract } from './model/contract';
 import { sha256OfFile } from './model/download';
-import { type ModelFiles, type ModelLayout, openModelFolder, type Precision } from './model/layout';
+import {
+  type EngineProfiles,
+  type ModelFiles,
+  type ModelLayout,
+  openModelFolder,
+  type Precision,
+} from './model/layout';
 import { packageRoot } from './model/package_root';
 import { type PullOptions, pullEntry, removeEntry } from './model/pull';
 import { findModel, REGISTRY, type RegistryModel, SHIPPED_MODEL, unknownModel } from './model/registry';
@@ -30,6 +36,8 @@ export interface ResolvedModel {
   layout: ModelLayout;
   files: ModelFiles;
   contract: NativeContract;
+  /** What engines are built for, as the contract states it. */
+  profiles?: EngineProfiles;
   quantized: boolean;
   /** Where it came from: the caller's folder, the package, the cache. */
   source: 'folder' | 'package' | 'cache';
@@ -162,6 +170,7 @@ export async function resolveModel(
     files: folder.files,
     contract: folder.contract,
     quantized: folder.precision === 'int8',
+    ...(folder.profiles === undefined ? {} : { profiles: folder.profiles }),
     source,
   };
 }

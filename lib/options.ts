@@ -44,6 +44,17 @@ export function checkChoice<T extends string>(
   return value as T;
 }
 
+/** True or false, or undefined. */
+export function checkBoolean(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean') throw badArgument(name, 'true or false', value);
+}
+
+/** A string that is not empty, or undefined. */
+export function checkText(name: string, value: unknown): void {
+  if (value !== undefined && (typeof value !== 'string' || value === ''))
+    throw badArgument(name, 'a string that is not empty', value);
+}
+
 export function checkSignal(name: string, value: unknown): void {
   if (value !== undefined && !(value instanceof AbortSignal))
     throw badArgument(name, 'an AbortSignal', value);

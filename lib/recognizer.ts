@@ -1,11 +1,28 @@
 import { availableParallelism } from 'node:os';
 import { type AudioInput, type AudioSource, openAudio } from './audio';
-import { loadAddon, type NativeDescription, type NativeRecognizer } from './binding';
-import { chooseDevice, type Device, type DeviceChoice } from './device';
+import { loadAddon, type NativeConfig, type NativeDescription, type NativeRecognizer } from './binding';
+import { chooseDevice, type Device, type DeviceChoice, parseDevice } from './device';
+import {
+  checkLimits,
+  ENGINE_PRECISIONS,
+  type EngineLimits,
+  type EnginePrecision,
+  type EngineProgress,
+  nativeGpu,
+  withBuild,
+} from './engines';
 import { AsrError, badArgument } from './errors';
 import { limits } from './limits.generated';
 import { type DownloadProgress, type ResolvedModel, resolveModel } from './model';
-import { checkChoice, checkFunction, checkInteger, checkOptions, checkSignal, orAbort } from './options';
+import {
+  checkChoice,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  checkSignal,
+  checkText,
+  orAbort,
+} from './options';
 import { closedError, Slots } from './slots';
 import { type Identity, type Timestamps, type Transcript, TranscriptBuilder } from './transcript';
 import { Utterance } from './utterance';
@@ -15,6 +32,8 @@ export interface OpenOptions {
   model: string | URL;
   /** Default 'auto'. */
   device?: Device;
+  /** Folder of TensorRT's libraries. Default: `TRT_ASR_TENSORRT_PATH`, then the system's. */
+  tensorrtPath?: string;
   /** Utterances that are open at once; further `transcribe` calls wait their turn. Default 4. */
   sessionsMax?: number;
   /** Windows that are computed at once, each on a thread of its own. Default 1. */
@@ -27,7 +46,15 @@ export interface OpenOptions {
   cacheDir?: string;
   /** Never touch the network. */
   offline?: boolean;
+  /** On a GPU: what the engines compute in. Default 'fp16'. */
+  enginePrecision?: EnginePrecision;
+  /** On a GPU: what the engines reach to. Default: the contract's profiles. */
+  engineLimits?: EngineLimits;
+  /** Where engines are kept. Default: `TRT_ASR_ENGINE_CACHE`, then the platform's cache folder. */
+  engineCacheDir?: string;
   signal?: AbortSignal;
+  /** Called while engines are built, on a GPU's first use of a model. */
+  onEngineProgress?: (progress: EngineProgress) => void;
   /** Called while a model is downloaded. */
   onProgress?: (progress: DownloadProgress) => void;
 }
@@ -63,14 +90,19 @@ export type ManyResult =
 const openKeys = [
   'model',
   'device',
+  'tensorrtPath',
   'sessionsMax',
   'lanes',
   'threads',
   'precision',
   'cacheDir',
   'offline',
+  'enginePrecision',
+  'engineLimits',
+  'engineCacheDir',
   'signal',
   'onProgress',
+  'onEngineProgress',
 ];
 const transcribeKeys = ['timestamps', 'sampleRateHz', 'signal', 'onProgress'];
 const manyKeys = ['timestamps', 'sampleRateHz', 'signal', 'concurrency'];
@@ -103,7 +135,19 @@ export class Recognizer {
     checkSignal('options.signal', signal);
     checkFunction('options.onProgress', onProgress);
     signal?.throwIfAborted();
-    const device = chooseDevice(options.device);
+    const asked = parseDevice(options.device);
+    checkText('options.tensorrtPath', options.tensorrtPath);
+    checkText('options.engineCacheDir', options.engineCacheDir);
+    if (options.engineLimits !== undefined)
+      checkOptions('options.engineLimits', options.engineLimits, ['batchMax', 'framesMax']);
+    const engineLimits = checkLimits('options.engineLimits', options.engineLimits ?? {});
+    checkFunction('options.onEngineProgress', options.onEngineProgress);
+    const enginePrecision = checkChoice(
+      'options.enginePrecision',
+      options.enginePrecision,
+      'fp16',
+      ENGINE_PRECISIONS,
+    );
     const sessionsMax = checkInteger(
       'options.sessionsMax',
       options.sessionsMax,
@@ -122,6 +166,8 @@ export class Recognizer {
     );
     const { precision } = options;
     if (precision !== undefined) checkChoice('options.precision', precision, 'fp32', ['fp32', 'int8']);
+    const device = await chooseDevice(asked, options.tensorrtPath);
+    signal?.throwIfAborted();
     const resolved = await resolveModel(model, {
       ...(precision === undefined ? {} : { precision }),
       ...(cacheDir === undefined ? {} : { cacheDir }),
@@ -130,26 +176,35 @@ export class Recognizer {
       ...(onProgress === undefined ? {} : { onProgress }),
     });
 
-    const opening = Recognizer.load(resolved, device, sessionsMax, lanes, threads);
+    const host = { files: resolved.files, contract: resolved.contract, threads, sessionsMax, lanes };
+    const { engineCacheDir, tensorrtPath, onEngineProgress } = options;
+    const load = async (choice: DeviceChoice): Promise<Recognizer> => {
+      const index = choice.device === 'cpu' ? undefined : Number(choice.device.slice('cuda:'.length));
+      const config: NativeConfig =
+        index === undefined
+          ? host
+          : {
+              ...host,
+              gpu: nativeGpu(resolved, {
+                precision: enginePrecision,
+                index,
+                engineCacheDir,
+                tensorrtPath,
+                limits: engineLimits,
+              }),
+            };
+      const call = (build: unknown) => loadAddon().openRecognizer(config, build);
+      const native = await withBuild(call, signal, onEngineProgress);
+      return new Recognizer(native, resolved, native.describe(), sessionsMax, choice);
+    };
+    const opening = load(device).catch((error: unknown) => {
+      // Only 'auto' may take another device, and it says why.
+      if (asked !== 'auto' || device.device === 'cpu' || signal?.aborted) throw AsrError.from(error);
+      const { code, message } = AsrError.from(error);
+      return load({ device: 'cpu', reason: `auto: not ${device.device}: ${code}: ${message}` });
+    });
     // What is loaded after an abort is closed again, not lost.
     return orAbort(opening, signal, () => void opening.then((opened) => opened.close()).catch(() => {}));
-  }
-
-  private static async load(
-    model: ResolvedModel,
-    device: DeviceChoice,
-    sessionsMax: number,
-    lanes: number,
-    threads: number,
-  ): Promise<Recognizer> {
-    const addon = loadAddon();
-    const { files, contract } = model;
-    try {
-      const native = await addon.openRecognizer({ files, contract, threads, sessionsMax, lanes });
-      return new Recognizer(native, model, native.describe(), sessionsMax, device);
-    } catch (error) {
-      throw AsrError.from(error);
-    }
   }
 
   /** Which model and which engine this is; every transcript carries it. */

@@ -10,6 +10,8 @@ const { buildAddon, commandExists, missingForBuild, root } = require('./native-b
 
 const total = { passed: 0, failed: 0 };
 const summary = [];
+/** One line for each thing that was left out, with the reason. */
+const skipped = [];
 
 function record(name, passed, failed, seconds) {
   total.passed += passed;
@@ -46,12 +48,25 @@ function step(name, body) {
 
 const bin = (name) => path.join(root, 'node_modules', '.bin', name);
 
+/** Configures with CMake, whose own lines say what it leaves out where headers or nvcc are missing. */
+function cmakeConfigure(args) {
+  const child = spawnSync('cmake', args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (child.error) process.stderr.write(`cmake: ${child.error.message}\n`);
+  process.stdout.write(child.stdout ?? '');
+  for (const [, line] of (child.stdout ?? '').matchAll(/^-- (.*: skipped, .*)$/gm)) skipped.push(line);
+  return child.status === 0;
+}
+
 function configureNative(buildDir, sanitize) {
   const args = ['-S', root, '-B', buildDir, '-DTRT_ASR_TESTS=ON', '-DTRT_ASR_ADDON=OFF'];
   if (!fs.existsSync(path.join(buildDir, 'CMakeCache.txt')) && commandExists('ninja'))
     args.push('-G', 'Ninja');
   if (sanitize) args.push('-DCMAKE_BUILD_TYPE=RelWithDebInfo', '-DTRT_ASR_SANITIZE=address,undefined');
-  return run('cmake', args);
+  return cmakeConfigure(args);
 }
 
 /** Counts the cases that the test executables told of, and one failure for each that ended without telling. */
@@ -75,6 +90,7 @@ function nativeTests(buildDir, sanitize) {
   const jobs = String(os.availableParallelism());
   // Without a limit the loader of a first run could wait for ever on a hung test.
   const ctest = ['--test-dir', buildDir, '--output-on-failure', '--timeout', '300', '-j', jobs];
+  const env = sanitize ? {} : rtxEnvironment();
   const halt = {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     ASAN_OPTIONS: 'detect_leaks=1',
@@ -82,7 +98,7 @@ function nativeTests(buildDir, sanitize) {
   };
   const logFile = path.join(buildDir, 'Testing', 'Temporary', 'LastTest.log');
   fs.rmSync(logFile, { force: true });
-  const passed = run('ctest', ctest, sanitize ? halt : {});
+  const passed = run('ctest', ctest, sanitize ? halt : env);
   const log = fs.existsSync(logFile) ? fs.readFileSync(logFile, 'utf8') : '';
   return nativeCounts(log, passed);
 }
@@ -99,7 +115,7 @@ function native(sanitize) {
 
 function vitest() {
   const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'trt-asr-counts-')), 'counts.json');
-  const passed = run(bin('vitest'), ['run'], { TRT_ASR_TEST_COUNTS: file });
+  const passed = run(bin('vitest'), ['run'], { TRT_ASR_TEST_COUNTS: file, ...rtxEnvironment() });
   const counts = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : { passed: 0, failed: 1 };
   fs.rmSync(path.dirname(file), { recursive: true, force: true });
   if ((!passed && counts.failed === 0) || counts.passed + counts.failed === 0) counts.failed += 1;
@@ -120,11 +136,46 @@ function typescript() {
   step('tidy', () => run(process.execPath, ['tools/tidy.js']));
 }
 
+/** The folder of libtensorrt_rtx.so.1: of the environment, else of the Python package; undefined where there is none. */
+function rtxFolder() {
+  const named = process.env.TRT_ASR_TEST_TENSORRT_RTX;
+  if (named) return named;
+  const code =
+    'import importlib.util as u; s = u.find_spec("tensorrt_rtx_libs"); print(s.submodule_search_locations[0] if s else "")';
+  for (const python of pythons()) {
+    const probe = spawnSync(python, ['-c', code], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    const folder = probe.status === 0 ? probe.stdout.trim() : '';
+    if (folder !== '' && fs.existsSync(path.join(folder, 'libtensorrt_rtx.so.1'))) return folder;
+  }
+  return undefined;
+}
+
+/** For the tests that build real engines, which TensorRT-RTX does without a GPU. */
+function rtxEnvironment() {
+  const folder = rtxFolder();
+  return folder === undefined ? {} : { TRT_ASR_TEST_TENSORRT_RTX: folder };
+}
+
+/** Says what the tests could not have on this machine. */
+function noteMissing() {
+  if (rtxFolder() === undefined) {
+    skipped.push(
+      'TensorRT-RTX: not here, no engine was built from C++ and Node (pip install --no-deps tensorrt-rtx-cu13-libs)',
+    );
+  }
+  // The driver's own files; WSL has the second one.
+  if (!['/dev/nvidiactl', '/dev/dxg'].some((file) => fs.existsSync(file)))
+    skipped.push('GPU: not here, no engine was run (tools/gpu-validate is for a machine that has one)');
+}
+
+function pythons() {
+  const candidates = [process.env.TRT_ASR_PYTHON, path.join(root, 'build', 'python', 'bin', 'python')];
+  return candidates.filter((file) => file && fs.existsSync(file));
+}
+
 /** The Python that has tools/export and tools/parity installed, or undefined. */
 function toolsPython() {
-  const candidates = [process.env.TRT_ASR_PYTHON, path.join(root, 'build', 'python', 'bin', 'python')];
-  return candidates.find((file) => {
-    if (!file) return false;
+  return pythons().find((file) => {
     const probe = spawnSync(file, ['-c', 'import pytest, trt_asr_export, trt_asr_parity'], {
       stdio: 'ignore',
     });
@@ -132,9 +183,12 @@ function toolsPython() {
   });
 }
 
-/** Runs pytest over one folder. Returns its counts; a run that does not get as far as counting has failed. */
+/**
+ * Runs pytest over one folder. Returns its counts; a run that does not get as far as counting has failed. What pytest left out is
+ * noted with its reasons.
+ */
 function pytest(python, folder) {
-  const child = spawnSync(python, ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', folder], {
+  const child = spawnSync(python, ['-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider', folder], {
     cwd: root,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -143,6 +197,8 @@ function pytest(python, folder) {
   const last = child.stdout.trim().split('\n').at(-1) ?? '';
   const count = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(last)?.[1] ?? 0);
   const counts = { passed: count('passed'), failed: count('failed') + count('errors?') };
+  for (const [, some, why] of child.stdout.matchAll(/^SKIPPED \[(\d+)\] \S+ (.*)$/gm))
+    skipped.push(`${folder}: ${some} not run: ${why}`);
   if (child.status !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
 }
@@ -150,13 +206,15 @@ function pytest(python, folder) {
 function pythonTools() {
   const python = toolsPython();
   if (python === undefined) {
-    summary.push(
-      '  export, parity   not run: no Python with tools/export and tools/parity (see tools/export/README.md)',
+    skipped.push(
+      'tests of tools/export, tools/parity and tools/gpu-validate: no Python with the first two (see tools/export/README.md)',
     );
     return;
   }
   step('export', () => pytest(python, 'tools/export/tests'));
   step('parity', () => pytest(python, 'tools/parity/tests'));
+  // Every graph becomes an engine of TensorRT-RTX; without its bindings pytest says so.
+  step('gpu-validate', () => pytest(python, 'tools/gpu-validate/tests'));
 }
 
 const sanitize = process.argv.includes('--sanitize');
@@ -164,6 +222,8 @@ native(sanitize);
 if (!sanitize) {
   typescript();
   pythonTools();
+  noteMissing();
 }
-process.stdout.write(`\n${summary.join('\n')}\n\n${total.passed} passed, ${total.failed} failed\n`);
+const omitted = skipped.map((line) => `  skipped: ${line}\n`).join('');
+process.stdout.write(`\n${summary.join('\n')}\n${omitted}\n${total.passed} passed, ${total.failed} failed\n`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;

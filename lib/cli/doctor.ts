@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { addonCandidates, loadAddon } from '../binding';
+import { surveyCuda } from '../device';
 import { AsrError, errorMessage } from '../errors';
 import { cacheRoot, listModels, resolveModel } from '../model';
 import { SHIPPED_MODEL } from '../model/registry';
@@ -47,6 +48,17 @@ async function readyModels(): Promise<string> {
   return `${ready.map((model) => model.name).join(', ') || 'none'}, in ${cacheRoot()}`;
 }
 
+/** What of NVIDIA's is here. Nothing is missing where it is not: every model runs on the CPU. */
+async function cudaFinding(): Promise<Finding> {
+  const { looked, tensorrt, gpus, unavailable } = await surveyCuda();
+  const list = looked.map(({ what, where, outcome }) => `${what} (${where}): ${outcome}`).join('; ');
+  const found =
+    unavailable === undefined
+      ? `${tensorrt} on ${gpus.map(({ name }) => name).join(', ')}`
+      : `not used; every model runs on the CPU. ${list}`;
+  return { name: 'tensorrt (cuda)', ok: true, found };
+}
+
 async function findings(): Promise<Finding[]> {
   const node = `${process.version} on ${process.platform}-${process.arch}, ${availableParallelism()} processors`;
   const addon = await check('native add-on', addonFile);
@@ -57,7 +69,9 @@ async function findings(): Promise<Finding[]> {
     addon.ok
       ? await check('onnxruntime (cpu)', () => loadAddon().ortVersion())
       : { name: 'onnxruntime (cpu)', ok: false, found: 'not known: it comes with the add-on' },
-    { name: 'tensorrt (cuda)', ok: true, found: 'not part of this version; every model runs on the CPU' },
+    addon.ok
+      ? await cudaFinding()
+      : { name: 'tensorrt (cuda)', ok: false, found: 'not known: it comes with the add-on' },
     { name: 'aac decoder', ok: true, found: aacDecoder() },
     await check(
       'shipped model',

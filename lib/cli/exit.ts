@@ -9,6 +9,9 @@ const exitCodes: Partial<Record<AsrErrorCode, number>> = {
   ERR_MODEL_CORRUPT: 4,
   ERR_CONTRACT_MISMATCH: 4,
   ERR_BACKEND_UNAVAILABLE: 5,
+  ERR_ENGINE_BUILD: 7,
+  ERR_ENGINE_STALE: 7,
+  ERR_DEVICE_MEMORY: 7,
   ERR_DOWNLOAD: 6,
 };
 
@@ -25,6 +28,7 @@ Exit codes:
   4    a model that is missing, damaged or not understood
   5    no backend: the add-on or the device is not available
   6    a download that failed
+  7    an engine that cannot be built or used
   130  interrupted
 Of several failed files, the first one on the command line decides.`;
 

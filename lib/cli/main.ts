@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { registerContractCommands } from './contract';
 import { registerDoctorCommand } from './doctor';
+import { registerEngineCommands } from './engines';
 import { errorText, exitCode, exitCodesHelp } from './exit';
 import { Interrupted } from './interrupt';
 import { registerModelsCommands } from './models';
@@ -19,6 +20,7 @@ async function main(): Promise<void> {
   registerTranscribeCommand(program);
   registerModelsCommands(program);
   registerContractCommands(program);
+  registerEngineCommands(program);
   registerDoctorCommand(program);
   await program.parseAsync();
 }

@@ -2,7 +2,14 @@ import { readdir, stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import { AsrError } from '../errors';
 import { limits } from '../limits.generated';
-import { derivedContract, type NativeContract, nativeContract, readContract, readJsonFile } from './contract';
+import {
+  type Contract,
+  derivedContract,
+  type NativeContract,
+  nativeContract,
+  readContract,
+  readJsonFile,
+} from './contract';
 
 export type ModelLayout = 'ours' | 'nemo' | 'sherpa';
 export type Precision = 'fp32' | 'int8';
@@ -18,11 +25,26 @@ export interface ModelFiles {
   vocab: string;
 }
 
+/** The least, usual and greatest extents that engines are built for. */
+export interface EngineProfiles {
+  encoder: { batch: ProfileRange; frames: ProfileRange };
+  /** Predictor and joint. */
+  prediction: { batch: ProfileRange };
+}
+
+export interface ProfileRange {
+  min: number;
+  opt: number;
+  max: number;
+}
+
 export interface ModelFolder {
   dir: string;
   layout: ModelLayout;
   files: ModelFiles;
   contract: NativeContract;
+  /** As the contract states them. */
+  profiles?: EngineProfiles;
   /** The name that the contract states; folders of other layouts have none. */
   name?: string;
   precision: Precision | 'fp16';
@@ -183,8 +205,19 @@ async function openOurs(dir: string): Promise<ModelFolder> {
       vocab: path.join(dir, tokenizer.file),
     },
     contract: nativeContract(contract),
+    ...engineProfiles(contract),
     precision: contract.precision,
   };
+}
+
+/** Predictor and joint run on the same rows: the wider of their profiles serves both. */
+function engineProfiles({ tensorrt }: Contract): { profiles?: EngineProfiles } {
+  if (tensorrt === undefined) return {};
+  const { encoder, predictor, joint } = tensorrt.profiles;
+  const batch = [predictor?.batch, joint?.batch]
+    .filter((one) => one !== undefined)
+    .sort((a, b) => b.max - a.max)[0];
+  return { profiles: { encoder, prediction: { batch: batch ?? encoder.batch } } };
 }
 
 /** Architectures that `model_type` of a config.json may name. */

@@ -12,8 +12,14 @@ const char* error_code_name(ErrorCode code) noexcept {
       return "ERR_MODEL_CORRUPT";
     case ErrorCode::contract_mismatch:
       return "ERR_CONTRACT_MISMATCH";
+    case ErrorCode::engine_stale:
+      return "ERR_ENGINE_STALE";
+    case ErrorCode::engine_build:
+      return "ERR_ENGINE_BUILD";
     case ErrorCode::backend_unavailable:
       return "ERR_BACKEND_UNAVAILABLE";
+    case ErrorCode::device_memory:
+      return "ERR_DEVICE_MEMORY";
     case ErrorCode::session_limit:
       return "ERR_SESSION_LIMIT";
     case ErrorCode::overloaded:
@@ -27,7 +33,9 @@ const char* error_code_name(ErrorCode code) noexcept {
 }
 
 std::string Error::message() const {
-  std::string text = "Expected " + expected + " for " + field + " but received " + received + ".";
+  std::string text = "Expected " + expected + " for " + field + " but received " + received;
+  // What a library said may be a sentence already.
+  if (text.find_last_of(".!?") != text.size() - 1) text += ".";
   if (!remedy.empty()) text += " " + remedy;
   return text;
 }

@@ -21,6 +21,27 @@ std::size_t dtype_bytes(DType dtype) noexcept {
   return 0;
 }
 
+DType dtype_of_onnx(int element_type) noexcept {
+  switch (element_type) {
+    case 1:
+      return DType::f32;
+    case 2:
+      return DType::u8;
+    case 3:
+      return DType::i8;
+    case 6:
+      return DType::i32;
+    case 7:
+      return DType::i64;
+    case 10:
+      return DType::f16;
+    case 16:
+      return DType::bf16;
+    default:
+      return DType::other;
+  }
+}
+
 const char* dtype_name(DType dtype) noexcept {
   switch (dtype) {
     case DType::f32:

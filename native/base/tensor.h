@@ -14,6 +14,8 @@ enum class MemorySpace : std::uint8_t { host, pinned, device };
 
 [[nodiscard]] std::size_t dtype_bytes(DType dtype) noexcept;
 [[nodiscard]] const char* dtype_name(DType dtype) noexcept;
+/// SOURCE: TensorProto.DataType of ONNX, whose numbers ONNX Runtime uses too.
+[[nodiscard]] DType dtype_of_onnx(int element_type) noexcept;
 
 /// Up to four extents. -1 is a dynamic extent; it appears in what a graph declares, never in a bound tensor.
 class Shape {

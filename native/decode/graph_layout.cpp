@@ -82,25 +82,6 @@ std::int32_t* extent_of(GraphDims& dims, char axis) noexcept {
   }
 }
 
-Shape shape_of(const GraphDims& dims, const char* axes) noexcept {
-  GraphDims copy = dims;
-  Shape shape;
-  for (const char* axis = axes; *axis != '\0'; ++axis) {
-    const std::int32_t* extent = extent_of(copy, *axis);
-    shape.push(extent == nullptr ? 1 : *extent);
-  }
-  return shape;
-}
-
-Result<std::size_t> find_port(const EngineInfo& info, const std::vector<TensorSpec>& tensors,
-                              const GraphLayout& layout, const Port& port) noexcept {
-  if (port.name != nullptr) return find_tensor(info, tensors, layout.title, {port.name});
-  TRT_ASR_REQUIRE(port.position < tensors.size(), contract_mismatch, info.path + " (" + layout.title + ")",
-                  "at least " + show(port.position + 1) + " inputs and as many outputs", show(tensors.size()),
-                  remedy_export);
-  return port.position;
-}
-
 Status unify_port(const EngineInfo& info, const TensorSpec& spec, const Port& port,
                   GraphDims& dims) noexcept {
   const auto field = [&] { return info.path + " (tensor '" + spec.name + "')"; };
@@ -123,6 +104,25 @@ Status unify_port(const EngineInfo& info, const TensorSpec& spec, const Port& po
 }
 
 }  // namespace
+
+Shape port_shape(const GraphDims& dims, const Port& port, std::int64_t batch) noexcept {
+  GraphDims copy = dims;
+  Shape shape;
+  for (const char* axis = port.axes; *axis != '\0'; ++axis) {
+    const std::int32_t* extent = extent_of(copy, *axis);
+    shape.push(extent != nullptr ? *extent : *axis == 'B' ? batch : 1);
+  }
+  return shape;
+}
+
+Result<std::size_t> find_port(const EngineInfo& info, const std::vector<TensorSpec>& tensors,
+                              const GraphLayout& layout, const Port& port) noexcept {
+  if (port.name != nullptr) return find_tensor(info, tensors, layout.title, {port.name});
+  TRT_ASR_REQUIRE(port.position < tensors.size(), contract_mismatch, info.path + " (" + layout.title + ")",
+                  "at least " + show(port.position + 1) + " inputs and as many outputs", show(tensors.size()),
+                  remedy_export);
+  return port.position;
+}
 
 Result<const GraphLayout*> find_layout(const EngineInfo& info, GraphKind kind) noexcept {
   const std::vector<GraphLayout>& layouts = layouts_of(kind);
@@ -196,7 +196,7 @@ Result<BoundGraph> BoundGraph::open(std::shared_ptr<Engine> engine, const GraphL
   const LaneId lane = graph.lane_.id();
   const auto view_of = [&](const Port& port) {
     return TensorView::contiguous(buffers.address(port.role), port.dtype, MemorySpace::host,
-                                  shape_of(dims, port.axes));
+                                  port_shape(dims, port, 1));
   };
   for (const Port& port : layout.inputs) {
     TRT_ASR_ASSIGN(const std::size_t index, find_port(bound.info(), bound.info().inputs, layout, port));

@@ -51,6 +51,13 @@ enum class GraphKind : std::uint8_t { split_predictor, joint, fused };
 /// Errors: ERR_CONTRACT_MISMATCH naming file and tensor.
 [[nodiscard]] Status unify_dims(const EngineInfo& info, const GraphLayout& layout, GraphDims& dims) noexcept;
 
+/// Index of a port's tensor among the graph's inputs or outputs. Errors: ERR_CONTRACT_MISMATCH.
+[[nodiscard]] Result<std::size_t> find_port(const EngineInfo& info, const std::vector<TensorSpec>& tensors,
+                                            const GraphLayout& layout, const Port& port) noexcept;
+
+/// Shape of a port for `batch` rows.
+[[nodiscard]] Shape port_shape(const GraphDims& dims, const Port& port, std::int64_t batch) noexcept;
+
 /// The memory of one lane, shared by its graphs: what the predictor writes is where the joint reads.
 struct StepBuffers {
   std::span<std::int32_t> token;        ///< [1, 1]

@@ -46,11 +46,11 @@ std::int32_t EncoderConfig::encoded_frames(std::int32_t features_frames) const n
   return padded / subsampling;
 }
 
-Result<Encoder::Layout> Encoder::find_layout(const EngineInfo& info) noexcept {
+Result<EncoderLayout> find_encoder_layout(const EngineInfo& info) noexcept {
   TRT_ASR_REQUIRE(info.inputs.size() == inputs_count, contract_mismatch, "inputs of " + info.path,
                   "2, features and lengths", info.inputs.size(),
                   "A cache-aware or fused export cannot serve as an offline encoder.");
-  Layout layout;
+  EncoderLayout layout;
   TRT_ASR_ASSIGN(layout.features,
                  find_tensor(info, info.inputs, "encoder", {"features", "audio_signal", "processed_signal"}));
   TRT_ASR_ASSIGN(layout.lengths,
@@ -73,7 +73,7 @@ Result<Encoder::Layout> Encoder::find_layout(const EngineInfo& info) noexcept {
   return layout;
 }
 
-Result<EncoderConfig> Encoder::complete(const EngineInfo& info, const Layout& layout,
+Result<EncoderConfig> Encoder::complete(const EngineInfo& info, const EncoderLayout& layout,
                                         const EncoderConfig& declared) noexcept {
   EncoderConfig config = declared;
   TRT_ASR_ASSIGN(config.mel_bins, agreed_extent(info, info.inputs[layout.features], 1, declared.mel_bins));
@@ -100,7 +100,7 @@ Result<Encoder> Encoder::open(std::shared_ptr<Engine> engine, const EncoderConfi
   const EngineInfo& info = engine->info();
   TRT_ASR_REQUIRE(engine->memory_space() != MemorySpace::device, contract_mismatch, info.path,
                   "an engine that works in host memory", "one that works in device memory", "");
-  TRT_ASR_ASSIGN(const Layout layout, find_layout(info));
+  TRT_ASR_ASSIGN(const EncoderLayout layout, find_encoder_layout(info));
   TRT_ASR_ASSIGN(const EncoderConfig completed, complete(info, layout, config));
   TRT_ASR_ASSIGN(LaneHandle lane, LaneHandle::open(std::move(engine)));
   Encoder encoder(completed, layout, std::move(lane));

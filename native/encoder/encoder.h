@@ -33,6 +33,18 @@ struct EncoderConfig {
   }
 };
 
+/// Where the tensors stand in the graph, and how its output lies in memory.
+struct EncoderLayout {
+  std::size_t features = 0;
+  std::size_t lengths = 0;
+  std::size_t encoded = 0;
+  std::optional<std::size_t> encoded_lengths;  ///< NeMo's own CTC export has none.
+  bool time_last = false;                      ///< The graph gives [B, D, T'], as NeMo exports it.
+};
+
+/// Finds the tensors by their names: ours, NeMo's / onnx-asr's, sherpa-onnx's. Errors: ERR_CONTRACT_MISMATCH.
+[[nodiscard]] Result<EncoderLayout> find_encoder_layout(const EngineInfo& info) noexcept;
+
 class Encoder {
  public:
   /// Finds the tensors by their names (ours, NeMo / onnx-asr, sherpa-onnx; encoded frames, or a CTC model's
@@ -68,20 +80,10 @@ class Encoder {
   [[nodiscard]] const EncoderConfig& config() const noexcept { return config_; }
 
  private:
-  /// Where the tensors stand in the graph, and how its output lies in memory.
-  struct Layout {
-    std::size_t features = 0;
-    std::size_t lengths = 0;
-    std::size_t encoded = 0;
-    std::optional<std::size_t> encoded_lengths;  ///< NeMo's own CTC export has none.
-    bool time_last = false;                      ///< The graph gives [B, D, T'], as NeMo exports it.
-  };
-
-  Encoder(const EncoderConfig& config, const Layout& layout, LaneHandle lane) noexcept
+  Encoder(const EncoderConfig& config, const EncoderLayout& layout, LaneHandle lane) noexcept
       : config_(config), layout_(layout), lane_(std::move(lane)) {}
 
-  static Result<Layout> find_layout(const EngineInfo& info) noexcept;
-  static Result<EncoderConfig> complete(const EngineInfo& info, const Layout& layout,
+  static Result<EncoderConfig> complete(const EngineInfo& info, const EncoderLayout& layout,
                                         const EncoderConfig& declared) noexcept;
   [[nodiscard]] Status claim(std::int32_t batch_max, std::int32_t features_frames_max, Arena& arena) noexcept;
   [[nodiscard]] Status check_lengths(std::span<const std::int32_t> lengths) const noexcept;
@@ -91,7 +93,7 @@ class Encoder {
   void transpose(std::int64_t rows) noexcept;
 
   EncoderConfig config_;
-  Layout layout_;
+  EncoderLayout layout_;
   LaneHandle lane_;
   std::int32_t batch_max_ = 0;
   std::int32_t features_frames_max_ = 0;

@@ -31,6 +31,27 @@ Status LaneHandle::run() noexcept {
   return engine_->wait(lane_);
 }
 
+Status check_view(const EngineInfo& info, const TensorSpec& spec, const TensorView& view,
+                  bool device_too) noexcept {
+  const auto field = [&] { return "'" + spec.name + "' of " + info.path; };
+  TRT_ASR_REQUIRE(spec.dtype != DType::other, contract_mismatch, field(), "a tensor that can be bound",
+                  dtype_name(spec.dtype), remedy_export);
+  TRT_ASR_REQUIRE(view.dtype == spec.dtype, contract_mismatch, field(), dtype_name(spec.dtype),
+                  dtype_name(view.dtype), remedy_export);
+  TRT_ASR_REQUIRE(view.shape.rank() == spec.rank, contract_mismatch, field(),
+                  show(spec.rank) + " axes, " + spec.shape.text(), view.shape.text(), remedy_export);
+  TRT_ASR_REQUIRE(view.shape.fits(spec.shape), contract_mismatch, field(), spec.shape.text(),
+                  view.shape.text(), remedy_export);
+  TRT_ASR_REQUIRE(view.shape.elements() >= 0, contract_mismatch, field(), "extents that are known",
+                  view.shape.text(), "");
+  TRT_ASR_REQUIRE(device_too || view.space != MemorySpace::device, contract_mismatch, field(), "host memory",
+                  "device memory", "");
+  TRT_ASR_REQUIRE(view.is_contiguous(), contract_mismatch, field(), "contiguous rows",
+                  "strides " + view.strides.text(), "");
+  TRT_ASR_REQUIRE(view.data != nullptr, contract_mismatch, field(), "memory", "a null pointer", "");
+  return {};
+}
+
 Result<std::size_t> find_tensor(const EngineInfo& info, const std::vector<TensorSpec>& tensors,
                                 const char* role, std::initializer_list<const char*> names) noexcept {
   for (const char* name : names) {

@@ -36,7 +36,7 @@ class Engine {
   virtual ~Engine() = default;
 
   [[nodiscard]] virtual const EngineInfo& info() const noexcept = 0;
-  /// Where bound tensors have to live.
+  /// Where bound tensors may always live; an engine on a device takes that device's memory too.
   [[nodiscard]] virtual MemorySpace memory_space() const noexcept = 0;
 
   [[nodiscard]] virtual Result<LaneId> open_lane() noexcept = 0;
@@ -78,6 +78,11 @@ class LaneHandle {
   std::shared_ptr<Engine> engine_;
   LaneId lane_ = 0;
 };
+
+/// Holds a view against the tensor it is to be bound to: dtype, rank, extents, contiguity, memory.
+/// `device_too`: device memory is taken as well. Errors: ERR_CONTRACT_MISMATCH.
+[[nodiscard]] Status check_view(const EngineInfo& info, const TensorSpec& spec, const TensorView& view,
+                                bool device_too) noexcept;
 
 /// What to do about a graph that does not fit.
 inline constexpr const char* remedy_export =

@@ -3,10 +3,12 @@
 
 #include "engine/ort/ort_engine.h"
 #include "node/background.h"
+#include "node/build.h"
 #include "node/config.h"
 #include "node/inspect.h"
 #include "node/js.h"
 #include "node/recognizer_object.h"
+#include "node/survey.h"
 
 namespace trt_asr::node {
 
@@ -49,7 +51,7 @@ void settle(Napi::Env env, Opening& opening, napi_deferred deferred) {
   js.resolve(deferred, object);
 }
 
-/// openRecognizer(config): Promise<NativeRecognizer>. The model is loaded on a thread of its own.
+/// openRecognizer(config, build): Promise<NativeRecognizer>. The model is loaded on a thread of its own.
 Napi::Value open_recognizer(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Promise promise = make_promise(env);
@@ -61,10 +63,13 @@ Napi::Value open_recognizer(const Napi::CallbackInfo& info) {
   }
   auto opening = std::make_shared<Opening>();
   opening->config = config.take();
+  const SharedBuild build = build_of(info[1]);
+  attach(opening->config.model, build);
   opening->opened->queue = EventQueue::New(env, "trt-asr events", 0, 1);
   run_in_background(
       env, [opening] { open_in_background(*opening); },
-      [opening, deferred = promise.deferred](Napi::Env done_env) { settle(done_env, *opening, deferred); });
+      [opening, deferred = promise.deferred](Napi::Env done_env) { settle(done_env, *opening, deferred); },
+      [build] { build->cancel(); });
   return {env, promise.value};
 }
 
@@ -83,6 +88,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openRecognizer", Napi::Function::New(env, open_recognizer, "openRecognizer"));
   exports.Set("describeGraph", Napi::Function::New(env, describe_graph, "describeGraph"));
   exports.Set("vocabularySize", Napi::Function::New(env, vocabulary_size, "vocabularySize"));
+  exports.Set("surveyCuda", Napi::Function::New(env, survey_cuda, "surveyCuda"));
+  exports.Set("createBuild", Napi::Function::New(env, create_build, "createBuild"));
+  exports.Set("buildProgress", Napi::Function::New(env, build_progress, "buildProgress"));
+  exports.Set("cancelBuild", Napi::Function::New(env, cancel_build, "cancelBuild"));
+  exports.Set("buildEngines", Napi::Function::New(env, build_engines_of, "buildEngines"));
+  exports.Set("inspectEngine", Napi::Function::New(env, inspect_engine, "inspectEngine"));
   exports.Set("ortVersion", Napi::Function::New(env, ort_version_of, "ortVersion"));
   return exports;
 }

@@ -14,6 +14,7 @@ using Completion = Napi::TypedThreadSafeFunction<std::nullptr_t, Task, finish>;
 struct Task {
   std::function<void()> work;
   std::function<void(Napi::Env)> done;
+  std::function<void()> cancel;
   std::thread thread;
   Completion completion;
 };
@@ -22,6 +23,7 @@ struct Task {
 /// earlier.
 void abandon(void* data) {
   auto* task = static_cast<Task*>(data);
+  if (task->cancel) task->cancel();
   task->thread.join();
   delete task;
 }
@@ -38,8 +40,9 @@ void finish(Napi::Env env, Napi::Function, std::nullptr_t*, Task* task) {
 
 }  // namespace
 
-void run_in_background(Napi::Env env, std::function<void()> work, std::function<void(Napi::Env)> done) {
-  auto* task = new Task{std::move(work), std::move(done), {}, {}};
+void run_in_background(Napi::Env env, std::function<void()> work, std::function<void(Napi::Env)> done,
+                       std::function<void()> cancel) {
+  auto* task = new Task{std::move(work), std::move(done), std::move(cancel), {}, {}};
   task->completion = Completion::New(env, "trt-asr", 0, 1);
   napi_add_env_cleanup_hook(env, abandon, task);
   try {

@@ -7,8 +7,10 @@
 
 namespace trt_asr::node {
 
-/// Runs `work` on a new thread, then `done` on the JS thread. When the environment dies first, the thread is
-/// joined and `done` is dropped. The environment stays alive meanwhile. Call on the JS thread.
-void run_in_background(Napi::Env env, std::function<void()> work, std::function<void(Napi::Env)> done);
+/// Runs `work` on a new thread, then `done` on the JS thread. When the environment dies first, `cancel` is
+/// called, the thread is joined and `done` is dropped. The environment stays alive meanwhile. Call on the JS
+/// thread.
+void run_in_background(Napi::Env env, std::function<void()> work, std::function<void(Napi::Env)> done,
+                       std::function<void()> cancel = {});
 
 }  // namespace trt_asr::node

@@ -24,6 +24,8 @@ class Reader {
     }
   }
 
+  bool has(const char* name) { return !error_ && !object_.Get(name).IsUndefined(); }
+
   Reader child(const char* name) {
     return error_ ? Reader(*error_) : Reader(object_.Get(name), path_ + "." + name);
   }
@@ -160,6 +162,42 @@ ModelContract read_contract(Reader& contract, Reader& parent) {
   return out;
 }
 
+trt::Range read_range(Reader range, Reader& parent) {
+  const trt::Range out{range.integer("min"), range.integer("opt"), range.integer("max")};
+  parent.join(range);
+  return out;
+}
+
+Precision read_precision(Reader& gpu) {
+  const std::string name = gpu.string("precision");
+  for (const Precision known : {Precision::fp32, Precision::fp16, Precision::bf16}) {
+    if (name == precision_name(known)) return known;
+  }
+  gpu.wrong("precision", "fp32, fp16 or bf16");
+  return Precision::fp32;
+}
+
+GpuConfig read_gpu(Reader& gpu, Reader& parent) {
+  GpuConfig out;
+  out.options.gpu = gpu.integer("index");
+  out.options.precision = read_precision(gpu);
+  out.options.cache = gpu.string("cacheDir");
+  out.options.model = gpu.string("model");
+  out.options.contract = gpu.optional_string("contract");
+  out.options.places.tensorrt = gpu.optional_string("tensorrt");
+  out.options.places.plugins = gpu.optional_string("plugins");
+  out.options.targets = gpu.integers("targets");
+  Reader encoder = gpu.child("encoder");
+  out.encoder.batch = read_range(encoder.child("batch"), encoder);
+  out.encoder.frames = read_range(encoder.child("frames"), encoder);
+  gpu.join(encoder);
+  Reader prediction = gpu.child("prediction");
+  out.prediction.batch = read_range(prediction.child("batch"), prediction);
+  gpu.join(prediction);
+  parent.join(gpu);
+  return out;
+}
+
 }  // namespace
 
 Result<RecognizerConfig> read_config(const Napi::Value& value) {
@@ -175,6 +213,10 @@ Result<RecognizerConfig> read_config(const Napi::Value& value) {
   Reader contract = root.child("contract");
   config.model.contract = read_contract(contract, root);
   config.model.threads = root.integer("threads");
+  if (root.has("gpu")) {
+    Reader gpu = root.child("gpu");
+    config.model.gpu = read_gpu(gpu, root);
+  }
   const std::int32_t sessions_max = root.integer("sessionsMax");
   const std::int32_t lanes = root.integer("lanes");
   if (root.error()) return *root.error();

@@ -26,6 +26,12 @@ napi_value Js::number(double number) noexcept {
   return value;
 }
 
+napi_value Js::boolean(bool flag) noexcept {
+  napi_value value = nullptr;
+  if (ok_) keep(napi_get_boolean(env_, flag, &value));
+  return value;
+}
+
 napi_value Js::string(std::string_view text) noexcept {
   napi_value value = nullptr;
   if (ok_) keep(napi_create_string_utf8(env_, text.data(), text.size(), &value));

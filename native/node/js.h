@@ -19,6 +19,7 @@ class Js {
   napi_value object() noexcept;
   napi_value array(std::size_t length) noexcept;
   napi_value number(double value) noexcept;
+  napi_value boolean(bool value) noexcept;
   napi_value string(std::string_view value) noexcept;
   /// An Error with `code`, `field`, `expected`, `received`, `remedy` as properties.
   napi_value error(const Error& error) noexcept;

@@ -8,6 +8,7 @@
 #include "audio/pause_finder.h"
 #include "encoder/encoder.h"
 #include "features/log_mel.h"
+#include "session/gpu_pipeline.h"
 #include "session/model.h"
 #include "session/slot.h"
 #include "session/window_plan.h"
@@ -32,10 +33,19 @@ struct Window {
   bool last = false;
 };
 
+/// The decoder's state of all slots: on the host, or in device memory.
+struct LaneSlots {
+  DecoderSlots host;
+  std::shared_ptr<DeviceSlots> device;
+
+  [[nodiscard]] static Result<LaneSlots> claim(const Model& model, std::uint32_t slots,
+                                               Arena& arena) noexcept;
+};
+
 class Lane {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Lane>> open(const Model& model, const WindowPlan& plan,
-                                                          const DecoderSlots& slots, Arena& arena) noexcept;
+                                                          const LaneSlots& slots, Arena& arena) noexcept;
 
   /// Decides on the next window of a slot that is ready.
   [[nodiscard]] Window plan_window(const Slot& slot) noexcept;
@@ -51,14 +61,26 @@ class Lane {
   [[nodiscard]] const StageTimes& times() const noexcept { return times_; }
 
  private:
-  Lane(const WindowPlan& plan, LogMel mel, PauseFinder pauses, Encoder encoder) noexcept
-      : plan_(plan), mel_(std::move(mel)), pauses_(std::move(pauses)), encoder_(std::move(encoder)) {}
+  /// What computes on the host's engines.
+  struct HostStages {
+    LogMel mel;
+    Encoder encoder;
+    std::unique_ptr<GreedyDecoder> decoder;
+  };
 
+  Lane(const Model& model, const WindowPlan& plan, PauseFinder pauses) noexcept
+      : model_(model), plan_(plan), pauses_(std::move(pauses)) {}
+
+  [[nodiscard]] Status open_host(const LaneSlots& slots, std::int32_t features_frames_max,
+                                 Arena& arena) noexcept;
+  [[nodiscard]] Status decode_on_host(std::span<DecodeRow> rows, bool fresh) noexcept;
+  [[nodiscard]] Status decode_on_gpu(std::span<DecodeRow> rows, bool fresh) noexcept;
+
+  const Model& model_;
   WindowPlan plan_;
-  LogMel mel_;
   PauseFinder pauses_;
-  Encoder encoder_;
-  std::unique_ptr<GreedyDecoder> decoder_;
+  std::optional<HostStages> host_;    ///< Either this
+  std::unique_ptr<GpuPipeline> gpu_;  ///< or that.
   std::span<Token> tokens_;
   std::int32_t features_frames_ = 0;
   std::int32_t encoded_frames_ = 0;

@@ -4,15 +4,10 @@
 #include <system_error>
 
 #include "base/contract.h"
-#include "engine/ort/ort_engine.h"
 
 namespace trt_asr {
 
 namespace {
-
-Result<std::shared_ptr<Engine>> load_graph(const std::string& path, std::int32_t threads) noexcept {
-  return load_ort_engine(OrtEngineConfig{path, threads});
-}
 
 /// The vocabulary's size is what a contract says, or becomes what it says.
 Status settle_vocabulary(const std::string& path, std::int32_t vocabulary, DecodeRules& rules) noexcept {
@@ -63,9 +58,15 @@ Status settle_encoder(const std::shared_ptr<Engine>& encoder, ModelContract& con
   return {};
 }
 
-}  // namespace
+/// What both loading and building begin with: the vocabulary, the contract as far as it is known without
+/// engines, the backend.
+struct Opening {
+  Tokenizer tokenizer;
+  ModelContract contract;
+  GraphLoader loader;
+};
 
-Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noexcept {
+Result<Opening> begin(const ModelConfig& config) noexcept {
   ModelContract contract = config.contract;
   TRT_ASR_REQUIRE(contract.features.sample_rate_hz == limits::audio_rate_hz, contract_mismatch,
                   "features.sample_rate_hz", show(limits::audio_rate_hz),
@@ -77,19 +78,63 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
   TRT_ASR_REQUIRE(is_ctc == config.files.predictor.empty(), bad_argument, "files.predictor",
                   is_ctc ? "nothing with the rule ctc" : "a graph with a transducer's rule",
                   config.files.predictor, "");
-  TRT_ASR_ASSIGN(std::shared_ptr<Engine> encoder, load_graph(config.files.encoder, config.threads));
+  TRT_ASR_ASSIGN(GraphLoader loader, GraphLoader::open(config.gpu, config.threads));
+  TRT_ASR_ASSIGN(const std::optional<EngineInfo> told, loader.describe(config.files.encoder));
+  if (told.has_value() && contract.derived) TRT_ASR_TRY(apply_metadata(*told, contract));
+  return Opening{std::move(tokenizer), std::move(contract), std::move(loader)};
+}
+
+/// The predictor's plan is named after what it is: a fused model has one graph for both.
+const char* predictor_name(const ModelFiles& files) noexcept {
+  return files.joint.empty() ? "decoder_joint" : "predictor";
+}
+
+}  // namespace
+
+Result<std::vector<BuiltPlan>> build_engines(const ModelConfig& config, bool rebuild) noexcept {
+  TRT_ASR_ASSIGN(Opening opening, begin(config));
+  const auto& [tokenizer, contract, loader] = opening;
+  std::vector<BuiltPlan> built;
+  const auto keep = [&](const char* graph, const Plan& plan) {
+    built.push_back({graph, plan.file.path().string(), plan.bytes().size(), plan.built});
+  };
+  TRT_ASR_ASSIGN(const Plan encoder, loader.plan_encoder(config.files.encoder, contract.encoder, rebuild));
+  keep("encoder", encoder);
+  if (!config.files.predictor.empty()) {
+    const char* name = predictor_name(config.files);
+    TRT_ASR_ASSIGN(const Plan predictor,
+                   loader.plan_prediction(name, config.files.predictor, contract.decoder.rules, rebuild));
+    keep(name, predictor);
+  }
+  if (!config.files.joint.empty()) {
+    TRT_ASR_ASSIGN(const Plan joint,
+                   loader.plan_prediction("joint", config.files.joint, contract.decoder.rules, rebuild));
+    keep("joint", joint);
+  }
+  return built;
+}
+
+Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noexcept {
+  TRT_ASR_ASSIGN(Opening opening, begin(config));
+  auto& [tokenizer, contract, loader] = opening;
+  TRT_ASR_ASSIGN(std::shared_ptr<Engine> encoder, loader.encoder(config.files.encoder, contract.encoder));
   TransducerEngines transducer;
-  if (!is_ctc) {
-    TRT_ASR_ASSIGN(transducer.predictor, load_graph(config.files.predictor, config.threads));
-    if (!config.files.joint.empty()) {
-      TRT_ASR_ASSIGN(transducer.joint, load_graph(config.files.joint, config.threads));
-    }
+  const DecodeRules& rules = contract.decoder.rules;
+  if (!config.files.predictor.empty()) {
+    TRT_ASR_ASSIGN(transducer.predictor,
+                   loader.prediction(predictor_name(config.files), config.files.predictor, rules));
+  }
+  if (!config.files.joint.empty()) {
+    TRT_ASR_ASSIGN(transducer.joint, loader.prediction("joint", config.files.joint, rules));
   }
   TRT_ASR_TRY(settle_encoder(encoder, contract));
   TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(encoder->info(), transducer, contract.decoder));
 
-  return std::shared_ptr<const Model>(
-      new Model{std::move(encoder), std::move(transducer), std::move(tokenizer), std::move(contract)});
+  std::optional<cuda::Device> device;
+  if (!config.files.predictor.empty() && !(config.gpu.has_value() && config.gpu->stepwise))
+    device = loader.device();
+  return std::shared_ptr<const Model>(new Model{std::move(encoder), std::move(transducer),
+                                                std::move(tokenizer), std::move(contract), device});
 }
 
 std::size_t Model::frame_samples() const noexcept {

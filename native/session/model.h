@@ -8,6 +8,7 @@
 #include "encoder/encoder.h"
 #include "engine/engine.h"
 #include "features/log_mel.h"
+#include "session/graph_loader.h"
 #include "text/tokenizer.h"
 
 namespace trt_asr {
@@ -31,13 +32,27 @@ struct ModelContract {
 struct ModelConfig {
   ModelFiles files;
   ModelContract contract;
-  std::int32_t threads = 1;  ///< Intra-op threads of each engine's run.
+  std::int32_t threads = 1;      ///< Intra-op threads of each engine's run, on the CPU.
+  std::optional<GpuConfig> gpu;  ///< On a GPU instead of the CPU.
 };
+
+/// A plan that `build_engines` made or found.
+struct BuiltPlan {
+  std::string graph;  ///< "encoder"
+  std::string path;   ///< Of the plan's file.
+  std::size_t bytes = 0;
+  bool built = false;  ///< Now, and not found.
+};
+
+/// Builds the TensorRT plans of a model; nothing is opened on a CPU. Precondition: config.gpu. Errors: those
+/// of `Model::load`, ERR_ENGINE_BUILD, ERR_CLOSED (cancelled).
+[[nodiscard]] Result<std::vector<BuiltPlan>> build_engines(const ModelConfig& config, bool rebuild) noexcept;
 
 /// Immutable once loaded; shared by the lanes of a recognizer.
 struct Model {
   /// Loads the engines and the vocabulary, checks both against the contract and completes it.
-  /// Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT, ERR_CONTRACT_MISMATCH, ERR_BACKEND_UNAVAILABLE.
+  /// Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT, ERR_CONTRACT_MISMATCH, ERR_BACKEND_UNAVAILABLE;
+  /// on a GPU ERR_ENGINE_BUILD, ERR_ENGINE_STALE, ERR_DEVICE_MEMORY, ERR_CLOSED (cancelled), too.
   [[nodiscard]] static Result<std::shared_ptr<const Model>> load(const ModelConfig& config) noexcept;
 
   /// Milliseconds of one encoder frame: 80 for Parakeet.
@@ -49,6 +64,9 @@ struct Model {
   TransducerEngines transducer;  ///< Both null for CTC.
   Tokenizer tokenizer;
   ModelContract contract;
+  /// The GPU on which features, encoder and decoder run as one; nothing where the stages run one by one: on
+  /// the CPU, for CTC, and where it was asked for.
+  std::optional<cuda::Device> device;
 };
 
 }  // namespace trt_asr

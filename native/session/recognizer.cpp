@@ -51,10 +51,9 @@ Result<std::unique_ptr<Recognizer>> Recognizer::open(const RecognizerConfig& con
     slot.id.slot = index;
     TRT_ASR_ASSIGN(slot.samples, self->arena_.claim<float>(self->plan_.buffer_samples));
   }
-  TRT_ASR_ASSIGN(self->decoder_slots_,
-                 claim_decoder_slots(loaded.contract.decoder, config.sessions_max, self->arena_));
+  TRT_ASR_ASSIGN(self->lane_slots_, LaneSlots::claim(loaded, config.sessions_max, self->arena_));
   for (std::uint32_t index = 0; index < config.lanes; ++index) {
-    TRT_ASR_ASSIGN(auto lane, Lane::open(loaded, self->plan_, self->decoder_slots_, self->arena_));
+    TRT_ASR_ASSIGN(auto lane, Lane::open(loaded, self->plan_, self->lane_slots_, self->arena_));
     self->lanes_.push_back(std::move(lane));
   }
   self->arena_.seal();

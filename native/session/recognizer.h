@@ -96,7 +96,7 @@ class Recognizer {
   WindowPlan plan_;
   Arena arena_;
   std::vector<Slot> slots_;
-  DecoderSlots decoder_slots_;
+  LaneSlots lane_slots_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::thread> threads_;
 

@@ -49,6 +49,22 @@ async function networkSettings(): Promise<NodeJS.ProcessEnv> {
   return settings;
 }
 
+/** What `npm pack` tells of a tarball. */
+export interface Packed {
+  filename: string;
+  size: number;
+  files: { path: string; size: number }[];
+}
+
+/** Packs the package in `folder` into `destination`. */
+export async function pack(folder: string, destination: string): Promise<Packed> {
+  // The scripts stay out: `prepare` would rewrite dist/ under the feet of the tests that run beside this.
+  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', destination];
+  const { stdout } = await succeed(run('npm', args, { cwd: folder }));
+  const [packed] = JSON.parse(stdout) as [Packed];
+  return packed;
+}
+
 /** A folder into which the packed tarball is installed, with nothing around it that a fresh machine would lack. */
 export class Consumer {
   readonly base = realpathSync(mkdtempSync(path.join(tmpdir(), 'trt-asr-pack-')));
@@ -74,16 +90,15 @@ export class Consumer {
     this.env = { ...(await networkSettings()), PATH: this.bin, HOME: this.home, CI: 'true' };
 
     await succeed(run(process.execPath, ['tools/native-build/prebuild.js'], { cwd: root }));
-    // The scripts stay out: `prepare` would rewrite dist/ under the feet of the tests that run beside this.
-    const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', this.base];
-    const packed = await succeed(run('npm', args, { cwd: root }));
-    const [pack] = JSON.parse(packed.stdout) as [
-      { filename: string; size: number; files: { path: string; size: number }[] },
-    ];
-    this.tarballBytes = pack.size;
-    this.files = new Map(pack.files.map((file) => [file.path, file.size]));
+    const packed = await pack(root, this.base);
+    this.tarballBytes = packed.size;
+    this.files = new Map(packed.files.map((file) => [file.path, file.size]));
     writeFileSync(path.join(this.dir, 'package.json'), '{ "private": true }\n');
-    const tarball = path.join(this.base, pack.filename);
+    await this.add(path.join(this.base, packed.filename));
+  }
+
+  /** Installs a tarball beside what is there, as a user does. */
+  async add(tarball: string): Promise<void> {
     await succeed(this.run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball]));
   }
 
@@ -125,7 +140,7 @@ export class Consumer {
   }
 }
 
-async function succeed(outcome: Promise<Outcome>): Promise<Outcome> {
+export async function succeed(outcome: Promise<Outcome>): Promise<Outcome> {
   const { status, stdout, stderr } = await outcome;
   if (status !== 0) throw new Error(`exit status ${status}\n${stdout}\n${stderr}`);
   return { status, stdout, stderr };

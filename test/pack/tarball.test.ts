@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Consumer, root, run } from './consumer';
+import { builtLibraries, packCuda, standInLibraries, standInTensorRt, tool } from './cuda_package';
 
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
 const prebuilds = `prebuilds/${process.platform}-${process.arch}`;
@@ -68,6 +69,12 @@ describe('the packed tarball', () => {
       (match) => match[1] ?? '',
     );
     expect(named.filter((file) => !consumer.files.has(file))).toEqual([]);
+  });
+
+  it("holds nothing of the GPU's package", () => {
+    expect(
+      [...consumer.files.keys()].filter((file) => /tensorrt_|libtrt_asr_cuda|cuda-package/.test(file)),
+    ).toEqual([]);
   });
 
   it('stays small enough to install at every deployment', () => {
@@ -196,5 +203,74 @@ describe('beside onnxruntime-node in one process', () => {
     expect(outcome.status).toBe(0);
     expect(outcome.stdout).toMatch(/^3 /);
     expect(outcome.stdout).toContain(welcomeText);
+  });
+});
+
+describe('with trt-asr-cuda-linux-x64 installed beside it', () => {
+  const installed = path.join(consumer.dir, 'node_modules', 'trt-asr-cuda-linux-x64');
+  const tensorrt = path.join(consumer.base, 'tensorrt');
+  const built = builtLibraries();
+  if (built === undefined)
+    process.stdout.write(
+      'tarball.test.ts: trt-asr-cuda-linux-x64 is packed with stand-ins, as its libraries were not built\n',
+    );
+  let files: Map<string, number>;
+  beforeAll(async () => {
+    await standInTensorRt(tensorrt);
+    const folders = built ?? (await standInLibraries(path.join(consumer.base, 'stand_ins')));
+    const packed = await packCuda(folders, path.join(consumer.base, 'cuda-linux-x64'));
+    files = packed.files;
+    await consumer.add(packed.tarball);
+  });
+
+  it('the package holds its libraries, its licence and its page, and nothing else', () => {
+    const libraries = tool.LIBRARIES.map((name) => `lib/${name}`);
+    expect([...files.keys()].sort()).toEqual(['LICENSE', 'README.md', ...libraries, 'package.json'].sort());
+    expect([...files.values()].reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(20e6);
+  });
+
+  it('goes with this version, and only where it runs', () => {
+    const manifest = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'));
+    const own = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+    expect(manifest).toMatchObject({ version, os: ['linux'], cpu: ['x64'], license: own.license });
+    expect(own.peerDependencies[manifest.name]).toBe(version);
+    expect(own.peerDependenciesMeta[manifest.name]).toEqual({ optional: true });
+  });
+
+  it('is not packed when a library is missing', () => {
+    const target = path.join(consumer.base, 'incomplete');
+    expect(() => tool.fill([tensorrt], target)).toThrow(/not built: libtrt_asr_cuda\.so, .*TENSORRT_ROOT/);
+    expect(existsSync(target)).toBe(false);
+  });
+
+  it('is found by trt-asr, which says what is missing besides', async () => {
+    const source = `
+      const { Recognizer } = require('trt-asr');
+      Recognizer.open({ model: 'demo-en', device: 'cuda', tensorrtPath: process.argv[2] })
+        .then((asr) => asr.close(), ({ code, message }) => process.stdout.write(code + ' ' + message));`;
+    const { status, stdout, stderr } = await consumer.script('cuda.cjs', source, [tensorrt]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^ERR_BACKEND_UNAVAILABLE /);
+    const plugin = path.join(installed, 'lib', 'libtrt_asr_tensorrt_11.so');
+    expect(stdout).toContain(`TensorRT 11 (${path.join(tensorrt, 'libnvinfer.so.11')}): version 11.2.3`);
+    expect(stdout).toContain(`plug-in for TensorRT 11 (${plugin}): ABI `);
+    expect(stdout).toContain(`CUDA kernels (${path.join(installed, 'lib', 'libtrt_asr_cuda.so')}): ABI `);
+  });
+
+  it("leaves device 'auto' on the CPU, where the driver is missing", async () => {
+    const source = `
+      const { Recognizer } = require('trt-asr');
+      Recognizer.open({ model: 'demo-en', tensorrtPath: process.argv[2] }).then(async (asr) => {
+        const { text } = await asr.transcribe(process.argv[3]);
+        process.stdout.write(asr.device.device + ' ' + asr.device.reason + ' ' + text);
+        await asr.close();
+      });`;
+    const outcome = await consumer.script('auto.cjs', source, [tensorrt, welcome]);
+    expect(outcome).toEqual({ status: 0, stdout: expect.stringContaining(welcomeText), stderr: '' });
+    expect(outcome.stdout).toMatch(/^cpu auto: /);
+  });
+
+  it('leaves nothing in HOME', () => {
+    expect(consumer.leftInHome()).toEqual([]);
   });
 });

@@ -13,3 +13,8 @@ export async function example(file: string): Promise<string> {
     await recognizer.close();
   }
 }
+
+export function build(model: string): Promise<asr.BuiltEngine[]> {
+  const options: asr.BuildEnginesOptions = { model, precision: 'fp32', engineCacheDir: '/var/cache/engines' };
+  return asr.buildEngines(options);
+}

@@ -1,6 +1,17 @@
 // How a TypeScript consumer writes it as an ES module. This file is compiled and never run; each
 // `@ts-expect-error` fails the compilation when the line below it is accepted.
-import { AsrError, type AsrErrorCode, Recognizer, type Token, type Transcript, type Word } from 'trt-asr';
+import {
+  AsrError,
+  type AsrErrorCode,
+  type BuiltEngine,
+  buildEngines,
+  type DeviceChoice,
+  type EngineProgress,
+  Recognizer,
+  type Token,
+  type Transcript,
+  type Word,
+} from 'trt-asr';
 
 export async function example(chunks: AsyncIterable<Float32Array>, signal: AbortSignal): Promise<string> {
   await using asr: Recognizer = await Recognizer.open({ model: 'demo-en', device: 'cpu', signal });
@@ -25,6 +36,41 @@ export async function example(chunks: AsyncIterable<Float32Array>, signal: Abort
   new Recognizer();
 
   return [fromSamples.text, fromStream.text, ends.length, tokens.length, rtfx].join(' ');
+}
+
+export async function engines(signal: AbortSignal): Promise<string[]> {
+  const onEngineProgress = ({ graph, phase, done, steps }: EngineProgress) =>
+    void `${graph} ${phase} ${done / steps}`;
+  const built: BuiltEngine[] = await buildEngines({
+    model: 'demo-en',
+    precision: 'bf16',
+    computeCapabilities: [89, 120],
+    batchMax: 32,
+    framesMax: 3000,
+    rebuild: true,
+    signal,
+    onEngineProgress,
+  });
+  await using asr = await Recognizer.open({
+    model: 'demo-en',
+    device: 'cuda:1',
+    enginePrecision: 'fp16',
+    onEngineProgress,
+  });
+  const { device, reason }: DeviceChoice = asr.device;
+
+  // @ts-expect-error int8 is no precision of an engine
+  await buildEngines({ model: 'demo-en', precision: 'int8' });
+  // @ts-expect-error capabilities are numbers
+  await buildEngines({ model: 'demo-en', computeCapabilities: ['89'] });
+  // @ts-expect-error a model has to be named
+  await buildEngines({ precision: 'fp16' });
+
+  return [
+    ...built.map(({ graph, path, bytes, built: now }) => `${graph} ${path} ${bytes} ${now}`),
+    device,
+    reason,
+  ];
 }
 
 export function codeOf(error: unknown): AsrErrorCode | undefined {

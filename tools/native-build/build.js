@@ -1,6 +1,10 @@
 'use strict';
 // Builds the add-on with cmake-js. npm's build script, binding.gyp, the install script, the tests and the
 // prebuild all come through here, so there is one way to build it.
+//
+//   build.js [--cuda]
+//
+// With --cuda, or with TENSORRT_ROOT in the environment: also the CUDA library and the TensorRT plug-ins, beside the add-on.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -48,8 +52,34 @@ function missingForBuild() {
   return missing;
 }
 
-/** Builds what changed. Returns the exit status; the tools' output goes to `stdio`. */
-function buildAddon({ stdio = 'inherit' } = {}) {
+/**
+ * What CMake is to be told of NVIDIA's parts. WHY: nvcc takes minutes for its GPUs, so that a machine that happens to have it
+ * builds these on request alone.
+ */
+function nvidiaSettings(cuda) {
+  const wanted = cuda ? 'ON' : 'OFF';
+  return {
+    TRT_ASR_CUDA: wanted,
+    TRT_ASR_TENSORRT: wanted,
+    TENSORRT_ROOT: cuda ? (process.env.TENSORRT_ROOT ?? '') : '',
+  };
+}
+
+/** Whether a build tree is there that was configured otherwise: building in it would not ask these settings again. */
+function isConfiguredOtherwise(settings) {
+  const file = path.join(cmakeDir, 'CMakeCache.txt');
+  if (!fs.existsSync(file)) return false;
+  const cache = fs.readFileSync(file, 'utf8');
+  return Object.entries(settings).some(
+    ([name, value]) => new RegExp(`^${name}:[A-Z]+=(.*)$`, 'm').exec(cache)?.[1] !== value,
+  );
+}
+
+/**
+ * Builds what changed. Returns the exit status; the tools' output goes to `stdio`. `cuda`: NVIDIA's parts too, as far as nvcc and
+ * headers are found.
+ */
+function buildAddon({ stdio = 'inherit', cuda = Boolean(process.env.TENSORRT_ROOT) } = {}) {
   // gyp and npm export make's flags and jobserver; a nested build that inherits them waits for tokens
   // that never come.
   const env = { ...process.env };
@@ -58,10 +88,20 @@ function buildAddon({ stdio = 'inherit' } = {}) {
   delete env.MAKELEVEL;
   const cmakeJs = path.join(path.dirname(resolvable('cmake-js/package.json')), 'bin', 'cmake-js');
   const jobs = String(os.availableParallelism());
-  const args = [cmakeJs, 'compile', '--directory', root, '--out', cmakeDir, '--parallel', jobs];
-  const { status, error } = spawnSync(process.execPath, args, { cwd: root, env, stdio });
-  if (error) throw error;
-  return status ?? 1;
+  const settings = nvidiaSettings(cuda);
+  const given = Object.entries(settings).map(([name, value]) => `--CD${name}=${value}`);
+  const common = ['--directory', root, '--out', cmakeDir, '--parallel', jobs, ...given];
+  const steps = isConfiguredOtherwise(settings) ? ['configure', 'compile'] : ['compile'];
+  for (const step of steps) {
+    const { status, error } = spawnSync(process.execPath, [cmakeJs, step, ...common], {
+      cwd: root,
+      env,
+      stdio,
+    });
+    if (error) throw error;
+    if (status !== 0) return status ?? 1;
+  }
+  return 0;
 }
 
 function main() {
@@ -72,7 +112,7 @@ function main() {
     );
     return 1;
   }
-  return buildAddon();
+  return process.argv.includes('--cuda') ? buildAddon({ cuda: true }) : buildAddon();
 }
 
 module.exports = { addonPath, buildAddon, commandExists, missingForBuild, root };

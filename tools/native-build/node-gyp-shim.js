@@ -8,13 +8,16 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { addonPath, buildAddon } = require('./build');
 
+/** What the add-on's package ships. NVIDIA's parts, which may lie there from a build, have a package of their own. */
+const SHIPPED = /^(trt_asr\.node|libtrt_asr_onnxruntime\.(so|dylib)|trt_asr_onnxruntime\.dll)$/;
+
 const status = buildAddon();
 if (status === 0) {
   const from = path.dirname(addonPath);
   const to = path.join(process.cwd(), 'build', 'Release');
   fs.mkdirSync(to, { recursive: true });
   for (const name of fs.readdirSync(from)) {
-    if (/\.(node|so|dylib|dll)$/.test(name)) fs.copyFileSync(path.join(from, name), path.join(to, name));
+    if (SHIPPED.test(name)) fs.copyFileSync(path.join(from, name), path.join(to, name));
   }
 }
 process.exitCode = status;

@@ -1,4 +1,17 @@
 # ONNX Runtime beside whatever loads it: the core looks for it in the folder of its own module.
+set(TRT_ASR_ORT_LIBRARY "" CACHE FILEPATH "ONNX Runtime's library, on machines without Node; by default the one of the package onnxruntime-node")
+if(TRT_ASR_ORT_LIBRARY)
+  function(trt_asr_vendor_ort target folder)
+    add_custom_command(
+      OUTPUT "${folder}/libtrt_asr_onnxruntime.so"
+      COMMAND "${CMAKE_COMMAND}" -E make_directory "${folder}"
+      COMMAND "${CMAKE_COMMAND}" -E copy "${TRT_ASR_ORT_LIBRARY}" "${folder}/libtrt_asr_onnxruntime.so"
+      DEPENDS "${TRT_ASR_ORT_LIBRARY}"
+      COMMENT "Putting ONNX Runtime into ${folder}" VERBATIM)
+    add_custom_target(${target} ALL DEPENDS "${folder}/libtrt_asr_onnxruntime.so")
+  endfunction()
+  return()
+endif()
 find_program(TRT_ASR_NODE NAMES node nodejs REQUIRED)
 
 # Asking Node finds the package beside this checkout as well as where npm hoists it above this folder.

@@ -33,26 +33,6 @@ bool same(const TensorView& a, const TensorView& b) noexcept {
          a.strides == b.strides;
 }
 
-trt_asr::Status check_view(const EngineInfo& info, const TensorSpec& spec, const TensorView& view) noexcept {
-  const auto field = [&] { return "'" + spec.name + "' of " + info.path; };
-  TRT_ASR_REQUIRE(spec.dtype != DType::other, contract_mismatch, field(), "a tensor that can be bound",
-                  dtype_name(spec.dtype), remedy_export);
-  TRT_ASR_REQUIRE(view.dtype == spec.dtype, contract_mismatch, field(), dtype_name(spec.dtype),
-                  dtype_name(view.dtype), remedy_export);
-  TRT_ASR_REQUIRE(view.shape.rank() == spec.rank, contract_mismatch, field(),
-                  show(spec.rank) + " axes, " + spec.shape.text(), view.shape.text(), remedy_export);
-  TRT_ASR_REQUIRE(view.shape.fits(spec.shape), contract_mismatch, field(), spec.shape.text(),
-                  view.shape.text(), remedy_export);
-  TRT_ASR_REQUIRE(view.shape.elements() >= 0, contract_mismatch, field(), "extents that are known",
-                  view.shape.text(), "");
-  TRT_ASR_REQUIRE(view.space != MemorySpace::device, contract_mismatch, field(), "host memory",
-                  "device memory", "");
-  TRT_ASR_REQUIRE(view.is_contiguous(), contract_mismatch, field(), "contiguous rows",
-                  "strides " + view.strides.text(), "");
-  TRT_ASR_REQUIRE(view.data != nullptr, contract_mismatch, field(), "memory", "a null pointer", "");
-  return {};
-}
-
 }  // namespace
 
 Lane::Lane(const Library& library, const EngineInfo& info)
@@ -75,7 +55,7 @@ Lane::~Lane() {
 
 trt_asr::Status Lane::bind(const TensorSpec& spec, Binding& binding, const TensorView& view) noexcept {
   if (binding.value != nullptr && same(binding.view, view)) return {};
-  TRT_ASR_TRY(check_view(info_, spec, view));
+  TRT_ASR_TRY(check_view(info_, spec, view, false));
   const HeapOwnerScope owner(HeapOwner::library);
   Value* value = nullptr;
   Status* status =

@@ -1,11 +1,10 @@
 #include "engine/ort/ort_library.h"
 
-#include <dlfcn.h>
-
 #include <mutex>
 
 #include "base/contract.h"
 #include "base/heap_owner.h"
+#include "engine/shared_library.h"
 
 namespace trt_asr::ort {
 
@@ -15,25 +14,9 @@ constexpr const char* file_name = "libtrt_asr_onnxruntime.so";
 constexpr const char* remedy_reinstall =
     "Reinstall trt-asr for this platform, or build it from source with npm run build.";
 
-/// Folder of the module this code is linked into: the add-on, or a test's executable.
-std::string module_folder() {
-  Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&module_folder), &info) == 0) return ".";
-  const std::string path = info.dli_fname == nullptr ? "" : info.dli_fname;
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
-}
-
 Result<const ApiBase*> open_base(const std::string& path) {
-  dlerror();
-  // RTLD_LOCAL keeps the library's symbols from meeting those of another copy in the process.
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    const char* why = dlerror();
-    return Error{ErrorCode::backend_unavailable, "ONNX Runtime", "a library that loads at " + path,
-                 why == nullptr ? "no reason from the loader" : why, remedy_reinstall};
-  }
-  const auto get_base = reinterpret_cast<const ApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
+  TRT_ASR_ASSIGN(void* const handle, open_shared_library(path, "ONNX Runtime", remedy_reinstall));
+  const auto get_base = find_symbol<const ApiBase*()>(handle, "OrtGetApiBase");
   const ApiBase* base = get_base == nullptr ? nullptr : get_base();
   TRT_ASR_REQUIRE(base != nullptr, backend_unavailable, path, "ONNX Runtime's entry point OrtGetApiBase",
                   "a library without it", remedy_reinstall);

@@ -43,26 +43,6 @@ Result<OptionsPointer> make_options(const Library& library, const std::string& p
   return options;
 }
 
-DType dtype_of(int element_type) {
-  switch (static_cast<ElementType>(element_type)) {
-    case ElementType::f32:
-      return DType::f32;
-    case ElementType::f16:
-      return DType::f16;
-    case ElementType::bf16:
-      return DType::bf16;
-    case ElementType::i8:
-      return DType::i8;
-    case ElementType::u8:
-      return DType::u8;
-    case ElementType::i32:
-      return DType::i32;
-    case ElementType::i64:
-      return DType::i64;
-  }
-  return DType::other;
-}
-
 /// Takes a string that the library allocated.
 std::string take_string(const Library& library, char* text) {
   std::string copy = text == nullptr ? "" : text;
@@ -86,7 +66,7 @@ Result<TensorSpec> describe_type(const Library& library, TypeInfo* raw, const st
   if (tensor == nullptr) return spec;
   int element_type = 0;
   TRT_ASR_ORT_TRY(library, path, library.calls.element_type(tensor, &element_type));
-  spec.dtype = dtype_of(element_type);
+  spec.dtype = dtype_of_onnx(element_type);
   TRT_ASR_ORT_TRY(library, path, library.calls.rank(tensor, &spec.rank));
   if (spec.rank > Shape::rank_max) return spec;
   std::int64_t extents[Shape::rank_max] = {};

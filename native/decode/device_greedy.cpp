@@ -1,0 +1,482 @@
+#include "decode/device_greedy.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/contract.h"
+#include "base/heap_owner.h"
+#include "decode/decode_rules.h"
+#include "engine/tensorrt/abi_error.h"
+
+namespace trt_asr {
+
+namespace {
+
+// CONTRACT: steps of one CUDA graph. SOURCE: none, not run on a GPU yet. WHY: the host is asked once a graph
+// whether rows are left; with more steps a short row idles longer, with fewer the host is asked more often.
+// TODO: measure 4 to 32 on a GPU.
+constexpr std::int32_t steps_per_graph = 8;
+
+constexpr std::size_t token_bytes = sizeof(std::int32_t);
+
+const char* flag_text(std::int32_t flags) noexcept {
+  if ((flags & TRT_ASR_FLAG_LOGITS_NOT_FINITE) != 0) return "logits with NaN or infinity";
+  if ((flags & TRT_ASR_FLAG_ENCODED_NOT_FINITE) != 0) return "encoder frames with NaN or infinity";
+  if ((flags & TRT_ASR_FLAG_ENCODED_RANGE) != 0) return "encoder frames out of range";
+  if ((flags & TRT_ASR_FLAG_SAMPLES_NOT_FINITE) != 0) return "samples with NaN or infinity";
+  if ((flags & TRT_ASR_FLAG_TOKENS_ROOM) != 0) return "more tokens than there is room for";
+  if ((flags & TRT_ASR_FLAG_STEPS) != 0) return "more steps than max_symbols_per_frame allows";
+  return "a slot, row or frame out of range";
+}
+
+/// Numbers that are not finite are the model's; everything else is ours.
+bool is_damage(std::int32_t flags) noexcept {
+  return (flags & (TRT_ASR_FLAG_LOGITS_NOT_FINITE | TRT_ASR_FLAG_ENCODED_NOT_FINITE |
+                   TRT_ASR_FLAG_ENCODED_RANGE | TRT_ASR_FLAG_SAMPLES_NOT_FINITE)) != 0;
+}
+
+/// The extent of the batch that every input of the plan reaches; states are [L, B, H].
+std::int64_t batch_max_of(const trt::LoadedPlan& plan) noexcept {
+  std::int64_t batch = INT32_MAX;
+  for (const trt::PlanTensor& input : plan.inputs()) {
+    const bool state = input.spec.rank == 3 && input.spec.shape[0] > 1;
+    batch = std::min(batch, input.max[state ? 1 : 0]);
+  }
+  return batch;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<DeviceSlots>> DeviceSlots::create(const cuda::Device& device,
+                                                         const DecoderConfig& config, bool fused,
+                                                         std::uint32_t slots) noexcept {
+  TRT_ASR_REQUIRE(slots >= 1, bad_argument, "decoder slots", "at least 1", slots, "");
+  auto made = std::make_shared<DeviceSlots>();
+  made->slots_ = slots;
+  made->stages_.assign(slots, Stage::never_reset);
+  const std::size_t count = std::size_t{slots} + 1;
+  const std::size_t layers = static_cast<std::size_t>(config.predictor_layers);
+  const std::size_t width = static_cast<std::size_t>(config.predictor_width);
+  made->dims_ = {config.predictor_layers, config.predictor_width, sizeof(float),
+                 fused ? 0 : config.predictor_width, sizeof(float)};
+  cuda::Plan plan;
+  const std::size_t h = plan.add(count * layers * width * sizeof(float));
+  const std::size_t c = plan.add(count * layers * width * sizeof(float));
+  const std::size_t predicted = plan.add(count * width * sizeof(float));
+  const std::size_t tokens = plan.add(count * token_bytes);
+  const std::size_t carry = plan.add(count * token_bytes);
+  TRT_ASR_TRY(device.use());
+  TRT_ASR_ASSIGN(made->memory_, cuda::Memory::claim(device, cuda::Memory::Kind::device, plan.bytes()));
+  std::byte* const base = made->memory_.data();
+  made->states_ = {base + h, base + c, base + predicted, config.predictor_width,
+                   std::int64_t{config.predictor_layers} * config.predictor_width};
+  made->tokens_ = reinterpret_cast<std::int32_t*>(base + tokens);
+  made->carry_frames_ = reinterpret_cast<std::int32_t*>(base + carry);
+  return made;
+}
+
+DeviceGreedy::DeviceGreedy(const cuda::Device& device, const cuda::Stream& stream,
+                           const DecoderConfig& config, std::shared_ptr<DeviceSlots> slots) noexcept
+    : device_(device), stream_(stream), config_(config), slots_(std::move(slots)) {
+  const DecodeRules& rules = config_.rules;
+  dims_ = {config_.encoder_width, config_.predictor_width, config_.predictor_layers,
+           rules.vocabulary + 1 + static_cast<std::int32_t>(rules.durations.size())};
+}
+
+DeviceGreedy::~DeviceGreedy() {
+  if (graph_ != nullptr) device_.calls->graph_destroy(graph_);
+}
+
+Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& device,
+                                                         const cuda::Stream& stream, const DevicePlans& plans,
+                                                         const DecoderConfig& config,
+                                                         std::shared_ptr<DeviceSlots> slots,
+                                                         std::int32_t batch_max,
+                                                         std::int32_t frames_max) noexcept {
+  TRT_ASR_TRY(check_rules(config.rules));
+  TRT_ASR_REQUIRE(config.rules.durations.size() <= TRT_ASR_DURATIONS_MAX, contract_mismatch, "durations",
+                  "at most " + show(TRT_ASR_DURATIONS_MAX), config.rules.durations.size(), "Use the CPU.");
+  TRT_ASR_REQUIRE(batch_max >= 1 && frames_max >= 1, bad_argument, "decoder batch",
+                  "at least 1 row of 1 frame", show(batch_max) + " of " + show(frames_max), "");
+  TRT_ASR_TRY(device.use());
+  std::unique_ptr<DeviceGreedy> self(new DeviceGreedy(device, stream, config, std::move(slots)));
+  self->batch_max_ = batch_max;
+  self->frames_max_ = frames_max;
+  self->tokens_room_ = static_cast<std::int32_t>(tokens_room(config.rules, frames_max));
+  TRT_ASR_TRY(self->open_contexts(plans));
+  TRT_ASR_TRY(self->claim());
+  TRT_ASR_TRY(self->set_batch(1));
+  TRT_ASR_TRY(self->compute_start());
+  return self;
+}
+
+Status DeviceGreedy::open_contexts(const DevicePlans& plans) noexcept {
+  const bool fused = plans.joint == nullptr;
+  const std::shared_ptr<trt::LoadedPlan>& joint = fused ? plans.predictor : plans.joint;
+  for (const auto& plan : {plans.predictor, joint}) {
+    TRT_ASR_REQUIRE(batch_max_of(*plan) >= batch_max_, bad_argument, "decoder batch",
+                    "at most the engines' " + show(batch_max_of(*plan)), batch_max_,
+                    "Build the engines for a larger batch.");
+  }
+  cuda::Plan layout;
+  const std::size_t predictor_at = layout.add(fused ? 0 : plans.predictor->context_bytes());
+  const std::size_t joint_at = layout.add(joint->context_bytes());
+  TRT_ASR_ASSIGN(contexts_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::device, layout.bytes()));
+  if (!fused) {
+    TRT_ASR_ASSIGN(predictor_, trt::Context::open(plans.predictor, contexts_memory_.data() + predictor_at,
+                                                  plans.predictor->context_bytes()));
+    TRT_ASR_ASSIGN(predictor_layout_, find_layout(plans.predictor->info(), GraphKind::split_predictor));
+  }
+  TRT_ASR_ASSIGN(joint_,
+                 trt::Context::open(joint, contexts_memory_.data() + joint_at, joint->context_bytes()));
+  TRT_ASR_ASSIGN(joint_layout_, find_layout(joint->info(), fused ? GraphKind::fused : GraphKind::joint));
+  return {};
+}
+
+Status DeviceGreedy::claim() noexcept {
+  const auto rows = static_cast<std::size_t>(batch_max_);
+  const std::size_t state = rows * dims_.state_elements() * sizeof(float);
+  const std::size_t predicted = rows * static_cast<std::size_t>(dims_.predictor_width) * sizeof(float);
+  const std::size_t frame = rows * static_cast<std::size_t>(dims_.encoder_width) * sizeof(float);
+  const std::size_t tokens = rows * static_cast<std::size_t>(tokens_room_) * sizeof(TrtAsrToken);
+  cuda::Plan device;
+  const std::size_t at_rows = device.add(rows * sizeof(TrtAsrDecodeRow));
+  const std::size_t at_encoded = device.add(sizeof(TrtAsrEncoded));
+  const std::size_t at_tokens_in = device.add(rows * token_bytes);
+  const std::size_t at_counts_in = device.add(rows * token_bytes);
+  const std::size_t at_batch_h = device.add(state);
+  const std::size_t at_batch_c = device.add(state);
+  const std::size_t at_batch_predicted = device.add(predicted);
+  const std::size_t at_next_h = device.add(state);
+  const std::size_t at_next_c = device.add(state);
+  const std::size_t at_next_predicted = device.add(predicted);
+  const std::size_t at_frames = device.add(frame);
+  const std::size_t at_logits = device.add(rows * static_cast<std::size_t>(dims_.classes) * sizeof(float));
+  const std::size_t at_tokens = device.add(tokens);
+  const std::size_t at_staged = device.add(frame * static_cast<std::size_t>(frames_max_));
+  // What nobody reads of a graph's outputs is a length a row.
+  const std::size_t at_ignored = device.add(rows * sizeof(std::int64_t));
+  TRT_ASR_ASSIGN(device_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::device, device.bytes()));
+
+  cuda::Plan pinned;
+  const std::size_t at_host_rows = pinned.add(rows * sizeof(TrtAsrDecodeRow));
+  const std::size_t at_host_encoded = pinned.add(sizeof(TrtAsrEncoded));
+  const std::size_t at_host_summary = pinned.add(sizeof(TrtAsrSummary));
+  const std::size_t at_host_tokens = pinned.add(tokens);
+  const std::size_t at_host_counts = pinned.add(rows * token_bytes);
+  TRT_ASR_ASSIGN(pinned_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::pinned, pinned.bytes()));
+
+  std::byte* const on_device = device_memory_.data();
+  std::byte* const on_host = pinned_memory_.data();
+  buffers_.rows = reinterpret_cast<TrtAsrDecodeRow*>(on_device + at_rows);
+  buffers_.encoded = reinterpret_cast<TrtAsrEncoded*>(on_device + at_encoded);
+  buffers_.tokens_in = on_device + at_tokens_in;
+  buffers_.counts_in = on_device + at_counts_in;
+  buffers_.batch = {on_device + at_batch_h, on_device + at_batch_c, on_device + at_batch_predicted, 0, 0};
+  buffers_.next = {on_device + at_next_h, on_device + at_next_c, on_device + at_next_predicted, 0, 0};
+  buffers_.frames = on_device + at_frames;
+  buffers_.logits = on_device + at_logits;
+  buffers_.tokens = reinterpret_cast<TrtAsrToken*>(on_device + at_tokens);
+  buffers_.staged_encoded = on_device + at_staged;
+  buffers_.ignored = on_device + at_ignored;
+  buffers_.host_rows = reinterpret_cast<TrtAsrDecodeRow*>(on_host + at_host_rows);
+  buffers_.host_encoded = reinterpret_cast<TrtAsrEncoded*>(on_host + at_host_encoded);
+  buffers_.host_summary = reinterpret_cast<TrtAsrSummary*>(on_host + at_host_summary);
+  buffers_.host_tokens = reinterpret_cast<TrtAsrToken*>(on_host + at_host_tokens);
+  auto* const counts = reinterpret_cast<std::int32_t*>(on_host + at_host_counts);
+  std::fill(counts, counts + rows, 1);
+  TRT_ASR_TRY(stream_.copy(buffers_.counts_in, counts, rows * token_bytes));
+  return stream_.synchronize();
+}
+
+void* DeviceGreedy::address_of(Role role) const noexcept {
+  switch (role) {
+    case Role::token:
+      return buffers_.tokens_in;
+    case Role::token_count:
+      return buffers_.counts_in;
+    case Role::h:
+      return buffers_.batch.h;
+    case Role::c:
+      return buffers_.batch.c;
+    case Role::encoded:
+      return buffers_.frames;
+    case Role::predicted:
+      return buffers_.batch.predicted;
+    case Role::next_h:
+      return buffers_.next.h;
+    case Role::next_c:
+      return buffers_.next.c;
+    case Role::logits:
+      return buffers_.logits;
+  }
+  return nullptr;
+}
+
+Status DeviceGreedy::bind(trt::Context& context, const GraphLayout& layout, std::int32_t batch) noexcept {
+  const trt::LoadedPlan& plan = context.plan();
+  const EngineInfo& info = plan.info();
+  for (const trt::PlanTensor& output : plan.outputs())
+    TRT_ASR_TRY(context.set_address(output, buffers_.ignored));
+  for (const Port& port : layout.inputs) {
+    TRT_ASR_ASSIGN(const std::size_t index, find_port(info, info.inputs, layout, port));
+    TRT_ASR_TRY(context.set_shape(plan.inputs()[index], port_shape(dims_, port, batch)));
+    TRT_ASR_TRY(context.set_address(plan.inputs()[index], address_of(port.role)));
+  }
+  for (const Port& port : layout.outputs) {
+    TRT_ASR_ASSIGN(const std::size_t index, find_port(info, info.outputs, layout, port));
+    // The predictor's own output is a candidate until it is committed; the joint reads the committed one.
+    void* const address = port.role == Role::predicted ? buffers_.next.predicted : address_of(port.role);
+    TRT_ASR_TRY(context.set_address(plan.outputs()[index], address));
+  }
+  return {};
+}
+
+Status DeviceGreedy::set_batch(std::int32_t batch) noexcept {
+  if (batch == batch_) return {};
+  if (graph_ != nullptr) device_.calls->graph_destroy(graph_);
+  graph_ = nullptr;
+  batch_ = batch;
+  for (TrtAsrStates* states : {&buffers_.batch, &buffers_.next}) {
+    states->layer_stride = std::int64_t{batch} * dims_.predictor_width;
+    states->row_stride = dims_.predictor_width;
+  }
+  if (predictor_.has_value()) TRT_ASR_TRY(bind(*predictor_, *predictor_layout_, batch));
+  TRT_ASR_TRY(bind(joint_, *joint_layout_, batch));
+  return capture();
+}
+
+Status DeviceGreedy::capture() noexcept {
+  // TensorRT does what it does once for new shapes in a run of its own: it may not be captured. Rows without
+  // frames do nothing.
+  std::memset(buffers_.host_rows, 0, static_cast<std::size_t>(batch_) * sizeof(TrtAsrDecodeRow));
+  TRT_ASR_TRY(stream_.copy(buffers_.rows, buffers_.host_rows,
+                           static_cast<std::size_t>(batch_) * sizeof(TrtAsrDecodeRow)));
+  *buffers_.host_encoded = {buffers_.staged_encoded, 0, 0, 1};
+  TRT_ASR_TRY(stream_.copy(buffers_.encoded, buffers_.host_encoded, sizeof(TrtAsrEncoded)));
+  TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.tokens_in, 0,
+                     static_cast<std::size_t>(batch_) * token_bytes, stream_.handle());
+  TRT_ASR_TRY(enqueue_step());
+  TRT_ASR_TRY(stream_.synchronize());
+
+  TrtAsrFailure failure{};
+  if (device_.calls->capture_begin(stream_.handle(), &failure) != TRT_ASR_OK) return {};
+  const Status chunk = enqueue_chunk();
+  TrtAsrGraph graph = nullptr;
+  const bool ended = device_.calls->capture_end(stream_.handle(), &graph, &failure) == TRT_ASR_OK;
+  // A plan that cannot be captured (a loop that depends on data) runs step by step: slower, the same tokens.
+  if (chunk.ok() && ended) graph_ = graph;
+  return {};
+}
+
+TrtAsrMoveRows DeviceGreedy::move_args(std::int32_t rows, const std::int32_t* flags) const noexcept {
+  TrtAsrMoveRows args{};
+  args.rows = buffers_.rows;
+  args.rows_count = rows;
+  args.slots_count = slots_->start_slot() + 1;
+  args.encoded_rows = encoded_rows_;
+  args.encoded_frames = encoded_frames_;
+  args.encoded_flags = flags;
+  args.dims = slots_->dims();
+  args.slots = slots_->states();
+  args.batch = buffers_.batch;
+  args.slot_tokens = slots_->tokens();
+  args.slot_carry_frames = slots_->carry_frames();
+  args.tokens = buffers_.tokens_in;
+  return args;
+}
+
+Status DeviceGreedy::compute_start() noexcept {
+  // The state before the first frame: the predictor's answer to the blank, from zeros; a fused graph computes
+  // it at each step.
+  const TrtAsrStateDims& dims = slots_->dims();
+  const std::size_t state =
+      static_cast<std::size_t>(dims.layers) * static_cast<std::size_t>(dims.width) * sizeof(float);
+  const std::size_t predicted = static_cast<std::size_t>(dims.predicted_width) * sizeof(float);
+  const auto slot = static_cast<std::size_t>(slots_->start_slot());
+  const TrtAsrStates& slots = slots_->states();
+  auto* const blank = reinterpret_cast<std::int32_t*>(buffers_.host_tokens);
+  blank[0] = config_.rules.blank_id;
+  blank[1] = 0;
+  TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.batch.h, 0, state, stream_.handle());
+  TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.batch.c, 0, state, stream_.handle());
+  TRT_ASR_TRY(stream_.copy(buffers_.tokens_in, blank, token_bytes));
+  const TrtAsrStates* from = &buffers_.batch;
+  if (predictor_.has_value()) {
+    TRT_ASR_TRY(predictor_->enqueue(stream_.handle()));
+    from = &buffers_.next;
+  }
+  TRT_ASR_TRY(stream_.copy(static_cast<std::byte*>(slots.h) + slot * state, from->h, state));
+  TRT_ASR_TRY(stream_.copy(static_cast<std::byte*>(slots.c) + slot * state, from->c, state));
+  if (predicted != 0)
+    TRT_ASR_TRY(stream_.copy(static_cast<std::byte*>(slots.predicted) + slot * predicted, from->predicted,
+                             predicted));
+  TRT_ASR_TRY(stream_.copy(slots_->tokens() + slot, blank, token_bytes));
+  TRT_ASR_TRY(stream_.copy(slots_->carry_frames() + slot, blank + 1, token_bytes));
+  return stream_.synchronize();
+}
+
+Status DeviceGreedy::enqueue_step() noexcept {
+  const DecodeRules& rules = config_.rules;
+  TrtAsrGather gather{};
+  gather.rows = buffers_.rows;
+  gather.rows_count = batch_;
+  gather.width = dims_.encoder_width;
+  gather.encoded = buffers_.encoded;
+  gather.encoded_dtype = TRT_ASR_F32;
+  gather.frames = buffers_.frames;
+  gather.frames_dtype = TRT_ASR_F32;
+  TRT_ASR_PLUGIN_TRY(device_.calls->gather, &gather, stream_.handle());
+  TRT_ASR_TRY(joint_.enqueue(stream_.handle()));
+
+  TrtAsrDecide decide{};
+  decide.rows = buffers_.rows;
+  decide.rows_count = batch_;
+  decide.vocabulary = rules.vocabulary;
+  decide.logits = buffers_.logits;
+  decide.logits_dtype = TRT_ASR_F32;
+  decide.durations_count = static_cast<std::int32_t>(rules.durations.size());
+  decide.row_stride = dims_.classes;
+  std::copy(rules.durations.begin(), rules.durations.end(), decide.durations);
+  decide.max_symbols_per_frame = rules.max_symbols_per_frame;
+  decide.tokens_room = tokens_room_;
+  decide.tokens = buffers_.tokens;
+  decide.candidates = predictor_.has_value() ? buffers_.tokens_in : nullptr;
+  TRT_ASR_PLUGIN_TRY(device_.calls->decide, &decide, stream_.handle());
+  if (predictor_.has_value()) TRT_ASR_TRY(predictor_->enqueue(stream_.handle()));
+
+  TrtAsrCommit commit{};
+  commit.rows = buffers_.rows;
+  commit.rows_count = batch_;
+  commit.dims = slots_->dims();
+  commit.next = buffers_.next;
+  commit.batch = buffers_.batch;
+  commit.tokens = predictor_.has_value() ? nullptr : buffers_.tokens_in;
+  TRT_ASR_PLUGIN_TRY(device_.calls->commit, &commit, stream_.handle());
+  return {};
+}
+
+Status DeviceGreedy::enqueue_chunk() noexcept {
+  for (std::int32_t step = 0; step < steps_per_graph; ++step) TRT_ASR_TRY(enqueue_step());
+  const TrtAsrSummarize summarize{buffers_.rows, batch_, buffers_.host_summary};
+  TRT_ASR_PLUGIN_TRY(device_.calls->summarize, &summarize, stream_.handle());
+  return {};
+}
+
+Status DeviceGreedy::run_chunks(std::int64_t steps_max) noexcept {
+  // One more than any row can need: a row that would go on is flagged on the GPU.
+  const std::int64_t chunks_max = steps_max / steps_per_graph + 2;
+  for (std::int64_t chunk = 0; chunk < chunks_max; ++chunk) {
+    if (graph_ != nullptr) {
+      TRT_ASR_PLUGIN_TRY(device_.calls->graph_launch, graph_, stream_.handle());
+    } else {
+      TRT_ASR_TRY(enqueue_chunk());
+    }
+    TRT_ASR_TRY(stream_.synchronize());
+    if (buffers_.host_summary->unfinished == 0) return {};
+  }
+  return Error{ErrorCode::internal, "chunks of the search", "at most " + show(chunks_max), "more", ""};
+}
+
+Status DeviceGreedy::reset(SlotId slot) noexcept {
+  TRT_ASR_REQUIRE(slot < slots_->slots(), internal, "slot", "below " + show(slots_->slots()), slot, "");
+  slots_->stage(slot) = DeviceSlots::Stage::fresh;
+  return {};
+}
+
+Status DeviceGreedy::write_rows(std::span<DecodeRow> rows) noexcept {
+  for (std::size_t index = 0; index < rows.size(); ++index) {
+    const DecodeRow& row = rows[index];
+    const DeviceSlots::Stage stage = slots_->stage(row.slot);
+    TRT_ASR_REQUIRE(stage != DeviceSlots::Stage::never_reset, internal, "slot", "one that was reset",
+                    row.slot, "");
+    TrtAsrDecodeRow& out = buffers_.host_rows[index];
+    out = {};
+    out.load_slot =
+        stage == DeviceSlots::Stage::fresh ? slots_->start_slot() : static_cast<std::int32_t>(row.slot);
+    out.store_slot = static_cast<std::int32_t>(row.slot);
+    out.encoded_row = static_cast<std::int32_t>(row.row);
+    out.frame_begin = row.frame_begin;
+    out.frame_end = row.frame_end;
+    out.frame_origin = row.frame_origin;
+    out.ends = row.ends ? 1 : 0;
+  }
+  return stream_.copy(buffers_.rows, buffers_.host_rows, rows.size() * sizeof(TrtAsrDecodeRow));
+}
+
+Status DeviceGreedy::read_rows(std::span<DecodeRow> rows) noexcept {
+  TRT_ASR_TRY(stream_.copy(buffers_.host_rows, buffers_.rows, rows.size() * sizeof(TrtAsrDecodeRow)));
+  TRT_ASR_TRY(stream_.synchronize());
+  for (std::size_t index = 0; index < rows.size(); ++index) {
+    const TrtAsrDecodeRow& told = buffers_.host_rows[index];
+    if (told.flags != 0) {
+      const ErrorCode code = is_damage(told.flags) ? ErrorCode::contract_mismatch : ErrorCode::internal;
+      return Error{code, "encoder frame " + show(told.flag_frame), "finite numbers within their bounds",
+                   flag_text(told.flags),
+                   is_damage(told.flags)
+                       ? "The weights are damaged, or do not fit the engines' precision; try fp32."
+                       : ""};
+    }
+    const auto count = static_cast<std::size_t>(told.tokens_count);
+    TRT_ASR_REQUIRE(count <= rows[index].tokens.size(), internal, "room for tokens",
+                    rows[index].tokens.size(), count, "");
+    const std::size_t first = index * static_cast<std::size_t>(tokens_room_);
+    if (count != 0)
+      TRT_ASR_TRY(
+          stream_.copy(buffers_.host_tokens + first, buffers_.tokens + first, count * sizeof(TrtAsrToken)));
+  }
+  TRT_ASR_TRY(stream_.synchronize());
+  for (std::size_t index = 0; index < rows.size(); ++index) {
+    DecodeRow& row = rows[index];
+    row.tokens_count = static_cast<std::size_t>(buffers_.host_rows[index].tokens_count);
+    const TrtAsrToken* first = buffers_.host_tokens + index * static_cast<std::size_t>(tokens_room_);
+    for (std::size_t at = 0; at < row.tokens_count; ++at)
+      row.tokens[at] = {first[at].id, first[at].frame, first[at].duration_frames, first[at].confidence};
+    slots_->stage(row.slot) = DeviceSlots::Stage::running;
+  }
+  return {};
+}
+
+Status DeviceGreedy::decode(const TensorView& encoded_BTD, std::span<DecodeRow> rows) noexcept {
+  if (encoded_BTD.space == MemorySpace::device) return decode_flagged(encoded_BTD, nullptr, rows);
+  TRT_ASR_TRY(check_batch(encoded_BTD, config_.encoder_width, rows, slots_->slots()));
+  TRT_ASR_REQUIRE(encoded_BTD.shape[0] <= batch_max_ && encoded_BTD.shape[1] <= frames_max_, internal,
+                  "encoded frames", "at most " + show(batch_max_) + " rows of " + show(frames_max_),
+                  encoded_BTD.shape.text(), "");
+  TRT_ASR_TRY(device_.use());
+  const auto bytes = static_cast<std::size_t>(encoded_BTD.shape.elements()) * sizeof(float);
+  TRT_ASR_TRY(stream_.copy(buffers_.staged_encoded, encoded_BTD.data, bytes));
+  TensorView staged = encoded_BTD;
+  staged.data = buffers_.staged_encoded;
+  staged.space = MemorySpace::device;
+  return decode_flagged(staged, nullptr, rows);
+}
+
+Status DeviceGreedy::decode_flagged(const TensorView& encoded_BTD, const std::int32_t* encoded_flags,
+                                    std::span<DecodeRow> rows) noexcept {
+  TRT_ASR_REQUIRE(!rows.empty() && rows.size() <= static_cast<std::size_t>(batch_max_), bad_argument,
+                  "decoder batch", "1 to " + show(batch_max_) + " rows", rows.size(), "");
+  TRT_ASR_TRY(device_.use());
+  std::int64_t frames = 0;
+  for (const DecodeRow& row : rows) {
+    TRT_ASR_REQUIRE(row.slot < slots_->slots(), internal, "slot", "below " + show(slots_->slots()), row.slot,
+                    "");
+    frames = std::max<std::int64_t>(frames, row.frame_end - row.frame_begin);
+  }
+  TRT_ASR_REQUIRE(frames <= frames_max_, internal, "frames of a row", "at most " + show(frames_max_), frames,
+                  "");
+  TRT_ASR_TRY(set_batch(static_cast<std::int32_t>(rows.size())));
+  TRT_ASR_TRY(write_rows(rows));
+  *buffers_.host_encoded = {encoded_BTD.data, encoded_BTD.strides[0], encoded_BTD.strides[1],
+                            encoded_BTD.strides[2]};
+  TRT_ASR_TRY(stream_.copy(buffers_.encoded, buffers_.host_encoded, sizeof(TrtAsrEncoded)));
+  encoded_rows_ = static_cast<std::int32_t>(encoded_BTD.shape[0]);
+  encoded_frames_ = static_cast<std::int32_t>(encoded_BTD.shape[1]);
+  const TrtAsrMoveRows move = move_args(batch_, encoded_flags);
+  TRT_ASR_PLUGIN_TRY(device_.calls->load_rows, &move, stream_.handle());
+  TRT_ASR_TRY(run_chunks(frames * config_.rules.max_symbols_per_frame));
+  TRT_ASR_PLUGIN_TRY(device_.calls->store_rows, &move, stream_.handle());
+  return read_rows(rows);
+}
+
+}  // namespace trt_asr

@@ -1,0 +1,141 @@
+#pragma once
+// Greedy TDT and RNN-T on a GPU, for a batch of rows at once: predictor and joint as TensorRT plans, the
+// search as kernels between them, several steps to a CUDA graph. The host reads a few bytes after each graph.
+// Logits never leave the GPU.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "decode/graph_layout.h"
+#include "decode/greedy_transducer.h"
+#include "engine/cuda/device.h"
+#include "engine/tensorrt/trt_engine.h"
+
+namespace trt_asr {
+
+/// State of all slots in device memory, shared by the decoders of all lanes; one more slot holds the start of
+/// an utterance. A slot is used by one decoder at a time.
+class DeviceSlots {
+ public:
+  /// `fused`: predictor and joint are one graph, which has no output of the predictor apart.
+  /// Errors: ERR_DEVICE_MEMORY, ERR_BAD_ARGUMENT for no slots.
+  [[nodiscard]] static Result<std::shared_ptr<DeviceSlots>> create(const cuda::Device& device,
+                                                                   const DecoderConfig& config, bool fused,
+                                                                   std::uint32_t slots) noexcept;
+
+  [[nodiscard]] std::uint32_t slots() const noexcept { return slots_; }
+  [[nodiscard]] std::int32_t start_slot() const noexcept { return static_cast<std::int32_t>(slots_); }
+  [[nodiscard]] const TrtAsrStateDims& dims() const noexcept { return dims_; }
+  [[nodiscard]] const TrtAsrStates& states() const noexcept { return states_; }
+  [[nodiscard]] std::int32_t* tokens() const noexcept { return tokens_; }
+  [[nodiscard]] std::int32_t* carry_frames() const noexcept { return carry_frames_; }
+
+  enum class Stage : std::uint8_t { never_reset, fresh, running };
+  /// Where an utterance in the slot stands; on the host.
+  [[nodiscard]] Stage& stage(SlotId slot) noexcept { return stages_[slot]; }
+
+ private:
+  std::uint32_t slots_ = 0;
+  TrtAsrStateDims dims_{};
+  TrtAsrStates states_{};
+  std::int32_t* tokens_ = nullptr;
+  std::int32_t* carry_frames_ = nullptr;
+  cuda::Memory memory_;
+  std::vector<Stage> stages_;
+};
+
+/// The plans of the prediction side; `joint` is null when one graph does both.
+struct DevicePlans {
+  std::shared_ptr<trt::LoadedPlan> predictor;
+  std::shared_ptr<trt::LoadedPlan> joint;
+};
+
+class DeviceGreedy final : public GreedyDecoder {
+ public:
+  /// Claims all memory for `batch_max` rows of `frames_max` encoder frames, runs the predictor once for the
+  /// start of utterances and captures the steps. `stream` outlives the decoder. Errors: ERR_CONTRACT_MISMATCH
+  /// (names, shapes), ERR_BAD_ARGUMENT (a batch beyond the plans' profiles), ERR_DEVICE_MEMORY, ERR_INTERNAL.
+  [[nodiscard]] static Result<std::unique_ptr<DeviceGreedy>> open(
+      const cuda::Device& device, const cuda::Stream& stream, const DevicePlans& plans,
+      const DecoderConfig& config, std::shared_ptr<DeviceSlots> slots, std::int32_t batch_max,
+      std::int32_t frames_max) noexcept;
+  ~DeviceGreedy() override;
+
+  [[nodiscard]] Status reset(SlotId slot) noexcept override;
+
+  /// `encoded_BTD` may lie in host memory (contiguous; it is copied) or in device memory (any strides; work
+  /// that fills it has to be on the decoder's stream).
+  [[nodiscard]] Status decode(const TensorView& encoded_BTD, std::span<DecodeRow> rows) noexcept override;
+  /// As `decode` of device memory; `encoded_flags` in device memory, one a row of the batch: a row with a
+  /// flag fails. May be null.
+  [[nodiscard]] Status decode_flagged(const TensorView& encoded_BTD, const std::int32_t* encoded_flags,
+                                      std::span<DecodeRow> rows) noexcept;
+
+  /// Whether the steps run as a CUDA graph; else they are launched one by one.
+  [[nodiscard]] bool captured() const noexcept { return graph_ != nullptr; }
+
+ private:
+  /// Device memory of a batch, and what the host shares with it.
+  struct Buffers {
+    TrtAsrDecodeRow* rows = nullptr;
+    TrtAsrEncoded* encoded = nullptr;
+    void* tokens_in = nullptr;  ///< [B] i32: token of the graph.
+    void* counts_in = nullptr;  ///< [B] i32, all 1.
+    TrtAsrStates batch{};
+    TrtAsrStates next{};
+    void* frames = nullptr;  ///< [B, D]
+    void* logits = nullptr;  ///< [B, C]
+    TrtAsrToken* tokens = nullptr;
+    void* staged_encoded = nullptr;  ///< [B, T, D] f32, for encoded frames in host memory.
+    void* ignored = nullptr;         ///< What nobody reads of the graphs' outputs.
+    TrtAsrDecodeRow* host_rows = nullptr;
+    TrtAsrEncoded* host_encoded = nullptr;
+    TrtAsrSummary* host_summary = nullptr;
+    TrtAsrToken* host_tokens = nullptr;
+  };
+
+  DeviceGreedy(const cuda::Device& device, const cuda::Stream& stream, const DecoderConfig& config,
+               std::shared_ptr<DeviceSlots> slots) noexcept;
+
+  [[nodiscard]] Status open_contexts(const DevicePlans& plans) noexcept;
+  [[nodiscard]] Status claim() noexcept;
+  [[nodiscard]] void* address_of(Role role) const noexcept;
+  [[nodiscard]] Status bind(trt::Context& context, const GraphLayout& layout, std::int32_t batch) noexcept;
+  [[nodiscard]] Status set_batch(std::int32_t batch) noexcept;
+  [[nodiscard]] Status capture() noexcept;
+  [[nodiscard]] Status compute_start() noexcept;
+
+  [[nodiscard]] TrtAsrMoveRows move_args(std::int32_t rows, const std::int32_t* flags) const noexcept;
+  [[nodiscard]] Status enqueue_step() noexcept;
+  [[nodiscard]] Status enqueue_chunk() noexcept;
+  [[nodiscard]] Status run_chunks(std::int64_t steps_max) noexcept;
+  [[nodiscard]] Status write_rows(std::span<DecodeRow> rows) noexcept;
+  [[nodiscard]] Status read_rows(std::span<DecodeRow> rows) noexcept;
+
+  cuda::Device device_;
+  const cuda::Stream& stream_;
+  DecoderConfig config_;
+  std::shared_ptr<DeviceSlots> slots_;
+  GraphDims dims_;
+  std::int32_t batch_max_ = 0;
+  std::int32_t frames_max_ = 0;
+  std::int32_t tokens_room_ = 0;
+  std::int32_t batch_ = 0;  ///< Rows that contexts and graph are set to.
+
+  cuda::Memory contexts_memory_;
+  cuda::Memory device_memory_;
+  cuda::Memory pinned_memory_;
+  std::optional<trt::Context> predictor_;
+  trt::Context joint_;  ///< The joint, or the fused graph.
+  const GraphLayout* predictor_layout_ = nullptr;
+  const GraphLayout* joint_layout_ = nullptr;
+  Buffers buffers_;
+  TrtAsrGraph graph_ = nullptr;
+  std::int32_t encoded_rows_ = 0;
+  std::int32_t encoded_frames_ = 0;
+};
+
+}  // namespace trt_asr

@@ -1,0 +1,251 @@
+#pragma once
+// What the kernels of libtrt_asr_cuda.so are given, in C. A pointer is to device memory unless it says
+// otherwise; device code may also write to pinned host memory. Strides are counted in elements. A dtype is
+// one of TRT_ASR_F32, TRT_ASR_F16, TRT_ASR_BF16.
+//
+// Each struct is copied when a kernel is launched, and so is baked into a CUDA graph: what changes between
+// two launches of a graph lies behind its pointers.
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// CONTRACT: most durations of a TDT model. SOURCE: contracts/limits.json, durations_max. WHY: they travel as
+/// an argument of the kernel. TODO: none.
+#define TRT_ASR_DURATIONS_MAX 64
+
+/// Why a row, or a row of an encoder's output or of features, failed. A row with a flag is finished.
+enum {
+  TRT_ASR_FLAG_LOGITS_NOT_FINITE = 1,
+  TRT_ASR_FLAG_ENCODED_NOT_FINITE = 2,
+  TRT_ASR_FLAG_ENCODED_RANGE = 4,  ///< A magnitude beyond the one that was given.
+  TRT_ASR_FLAG_TOKENS_ROOM = 8,    ///< The row's buffer of tokens is full.
+  TRT_ASR_FLAG_STEPS = 16,         ///< More steps than max_symbols_per_frame allows.
+  TRT_ASR_FLAG_ROW_RANGE = 32,     ///< A slot, row or frame out of range.
+  TRT_ASR_FLAG_SAMPLES_NOT_FINITE = 64,
+};
+
+/// One emitted token; laid out as trt_asr::Token is.
+typedef struct TrtAsrToken {
+  int32_t id;
+  int32_t frame;  ///< Absolute: frame_origin is in it.
+  int32_t duration_frames;
+  float confidence;
+} TrtAsrToken;
+
+/// One row of a decode batch. The host writes the first part and zeroes the rest, `load_rows` fills the rest.
+typedef struct TrtAsrDecodeRow {
+  int32_t
+      load_slot;  ///< Where the state comes from; the slot that holds the start state for a new utterance.
+  int32_t store_slot;    ///< Where it goes; a slot appears once in a batch.
+  int32_t encoded_row;   ///< Row of the encoded batch.
+  int32_t frame_begin;   ///< First frame, within the row. frame_begin = frame_end: a row that does nothing.
+  int32_t frame_end;     ///< One past the last.
+  int32_t frame_origin;  ///< Absolute frame of the row's frame 0.
+  int32_t ends;          ///< CTC: 1 when nothing follows in this utterance.
+  int32_t flags;         ///< Host: 0. Out: TRT_ASR_FLAG_*.
+  int32_t flag_frame;    ///< Out: absolute frame of the flag, or -1.
+  int32_t symbols;       ///< Out: labels on this frame so far.
+  int32_t label;         ///< Out: label of the last step; -1 for blank and for a row that did nothing.
+  int32_t last_token;    ///< Out.
+  int32_t tokens_count;  ///< Out.
+  int32_t reserved;
+  int64_t frame;  ///< Out: frame of the next step, within the row; frame - frame_end is the carry.
+  int64_t steps;  ///< Out: steps so far.
+} TrtAsrDecodeRow;
+
+/// Extents of a predictor's state. A predicted_width of 0 means a fused model, which has no output of the
+/// predictor apart.
+typedef struct TrtAsrStateDims {
+  int32_t layers;       ///< L
+  int32_t width;        ///< H
+  int32_t state_bytes;  ///< Bytes of an element of h and c: 2 or 4.
+  int32_t predicted_width;
+  int32_t predicted_bytes;  ///< 2 or 4.
+} TrtAsrStateDims;
+
+/// h and c of several rows, [L, B, H] or [B, L, H] by their strides, and predicted, [B, predicted_width].
+typedef struct TrtAsrStates {
+  void* h;
+  void* c;
+  void* predicted;
+  int64_t layer_stride;
+  int64_t row_stride;
+} TrtAsrStates;
+
+/// State of the slots, and that of a batch. `load_rows` checks the rows and copies slot -> batch;
+/// `store_rows` copies batch -> slot for every row that finished without a flag, so that a failed row leaves
+/// its slot as it was.
+typedef struct TrtAsrMoveRows {
+  TrtAsrDecodeRow* rows;
+  int32_t rows_count;
+  int32_t slots_count;  ///< With the slot of the start state.
+  int32_t encoded_rows;
+  int32_t encoded_frames;
+  const int32_t* encoded_flags;  ///< [encoded_rows], from `check`; OR-ed into the rows. May be null.
+  TrtAsrStateDims dims;          ///< layers = 0: no state is moved (CTC).
+  TrtAsrStates slots;
+  TrtAsrStates batch;
+  int32_t* slot_tokens;        ///< Last token [slots_count]; null with CTC.
+  int32_t* slot_carry_frames;  ///< [slots_count]; null with CTC.
+  void* tokens;  ///< Token input of the graph [rows_count]: a valid token from the beginning. May be null.
+  int32_t tokens_i64;  ///< 1: that input is int64, else int32.
+} TrtAsrMoveRows;
+
+/// Encoded frames of a batch: (row, frame, d) at row * row_stride + frame * frame_stride + d * width_stride.
+/// It lies in device memory, so that a graph with a gather serves every batch.
+typedef struct TrtAsrEncoded {
+  const void* values;
+  int64_t row_stride;
+  int64_t frame_stride;
+  int64_t width_stride;
+} TrtAsrEncoded;
+
+/// Encoder frame of each unfinished row -> input of the joint; zeros for the others.
+typedef struct TrtAsrGather {
+  const TrtAsrDecodeRow* rows;
+  int32_t rows_count;
+  int32_t width;  ///< D
+  const TrtAsrEncoded* encoded;
+  int32_t encoded_dtype;
+  void* frames;  ///< [rows_count, D]
+  int32_t frames_dtype;
+} TrtAsrGather;
+
+/// One step of the TDT or RNN-T search for each unfinished row, over logits [rows_count, V + 1 + K]. Blank is
+/// V.
+typedef struct TrtAsrDecide {
+  TrtAsrDecodeRow* rows;
+  int32_t rows_count;
+  int32_t vocabulary;  ///< V
+  const void* logits;
+  int32_t logits_dtype;
+  int32_t durations_count;  ///< K; 0 is RNN-T.
+  int64_t row_stride;
+  int32_t durations[TRT_ASR_DURATIONS_MAX];
+  int32_t max_symbols_per_frame;
+  int32_t tokens_room;  ///< Tokens that a row has room for.
+  TrtAsrToken* tokens;  ///< [rows_count, tokens_room]
+  void* candidates;  ///< Split model: token input of the predictor [rows_count], the last token of each row.
+                     ///< Fused: null.
+  int32_t candidates_i64;
+} TrtAsrDecide;
+
+/// Rows whose last step gave a label take the state that the graph returned; the others keep theirs.
+typedef struct TrtAsrCommit {
+  const TrtAsrDecodeRow* rows;
+  int32_t rows_count;
+  TrtAsrStateDims dims;
+  TrtAsrStates next;
+  TrtAsrStates batch;
+  void* tokens;  ///< Fused model: token input of the graph [rows_count]. Split: null.
+  int32_t tokens_i64;
+} TrtAsrCommit;
+
+/// What the host reads of a batch.
+typedef struct TrtAsrSummary {
+  int32_t unfinished;  ///< Rows that have frames left and no flag.
+  int32_t flags;       ///< OR of the rows' flags.
+} TrtAsrSummary;
+
+typedef struct TrtAsrSummarize {
+  const TrtAsrDecodeRow* rows;
+  int32_t rows_count;
+  TrtAsrSummary* summary;  ///< Device or pinned host memory.
+} TrtAsrSummarize;
+
+/// Finite and range flags of [rows_count, counts[row], width]: of an encoder's valid frames, for example.
+typedef struct TrtAsrCheck {
+  const void* values;  ///< (row, n, w) at row * row_stride + n * count_stride + w * width_stride.
+  int32_t dtype;
+  int32_t rows_count;
+  int64_t row_stride;
+  int64_t count_stride;
+  int64_t width_stride;
+  const int32_t* counts;  ///< [rows_count]
+  int32_t counts_max;     ///< No count is above it.
+  int32_t width;
+  float magnitude_max;  ///< 0: any finite value will do.
+  int32_t* flags;       ///< [rows_count]: ENCODED_NOT_FINITE and ENCODED_RANGE are OR-ed into it.
+} TrtAsrCheck;
+
+/// What CTC remembers of an utterance between two ranges; field by field trt_asr::CtcState. The start state:
+/// last_label = blank, begin_frame = -1, the rest 0.
+typedef struct TrtAsrCtcState {
+  int32_t last_label;
+  int32_t begin_frame;
+  int32_t previous_frame;
+  int32_t has_previous;
+  int32_t has_waiting;
+  TrtAsrToken waiting;
+} TrtAsrCtcState;
+
+/// Best class of a frame.
+typedef struct TrtAsrCtcBest {
+  int32_t label;     ///< -1: a number is not finite.
+  float confidence;  ///< 0 for blank.
+} TrtAsrCtcBest;
+
+/// Greedy CTC over log-probabilities [encoded_rows, frames, V + 1]. `ctc_best` fills `best`, `ctc_collapse`
+/// walks it.
+typedef struct TrtAsrCtc {
+  TrtAsrDecodeRow* rows;
+  int32_t rows_count;
+  int32_t vocabulary;
+  const void* log_probs;  ///< (row, frame, class) at row * row_stride + frame * frame_stride + class.
+  int32_t dtype;
+  int64_t row_stride;
+  int64_t frame_stride;
+  int32_t frames_max;      ///< Most frames of a row's range; rows with more are flagged.
+  int32_t tokens_room;     ///< frames_max + 1 is enough.
+  TrtAsrCtcBest* best;     ///< [rows_count, frames_max]
+  TrtAsrToken* tokens;     ///< [rows_count, tokens_room]
+  TrtAsrCtcState* states;  ///< [slots]
+} TrtAsrCtc;
+
+/// What is held of one signal; see trt_asr::SignalPart.
+typedef struct TrtAsrSignalRow {
+  int64_t samples_offset;  ///< Of sample `origin`, in `samples`.
+  int64_t samples_count;
+  int64_t origin;       ///< Index of the first held sample within the signal.
+  int64_t frame_begin;  ///< First frame wanted, within the signal.
+  int32_t frames;       ///< Frames wanted.
+  int32_t reserved;
+} TrtAsrSignalRow;
+
+typedef struct TrtAsrMelBand {
+  uint32_t bin_begin;
+  uint32_t bin_count;
+  uint32_t weight_begin;
+} TrtAsrMelBand;
+
+/// Log-mel features of a batch; tables as native/engine/cuda/log_mel_tables.h fills them.
+typedef struct TrtAsrLogMel {
+  const float* samples;
+  const TrtAsrSignalRow* signals;  ///< [rows_count]
+  int32_t rows_count;
+  int32_t frames_max;   ///< Frames that `features` has; rows with fewer are zero beyond theirs.
+  int32_t fft_samples;  ///< Power of two, 64 ... 4096.
+  int32_t window_samples;
+  int32_t hop_samples;
+  int32_t mel_bins;
+  double pre_emphasis;
+  double log_guard;
+  double normalization_epsilon;
+  int32_t per_feature;         ///< 1: normalise mean and deviation per mel bin over the valid frames.
+  const double* window;        ///< [window_samples]
+  const double* cosine;        ///< cos(2 pi k / fft_samples), k < fft_samples / 2.
+  const double* sine;          ///< -sin(2 pi k / fft_samples).
+  const TrtAsrMelBand* bands;  ///< [mel_bins]
+  const double* weights;
+  float* features;  ///< (row, m, t) at row * row_stride + m * band_stride + t.
+  int64_t row_stride;
+  int64_t band_stride;
+  int32_t* flags;  ///< [rows_count]: SAMPLES_NOT_FINITE is OR-ed into it.
+} TrtAsrLogMel;
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,64 @@
+#include "engine/cuda/device.h"
+
+#include "engine/tensorrt/abi_error.h"
+
+namespace trt_asr::cuda {
+
+Status Device::use() const noexcept {
+  TRT_ASR_PLUGIN_TRY(calls->set_device, index);
+  return {};
+}
+
+Result<Memory> Memory::claim(const Device& device, Kind kind, std::size_t bytes) noexcept {
+  Memory memory;
+  void* data = nullptr;
+  const auto claim = kind == Kind::device ? device.calls->device_alloc : device.calls->pinned_alloc;
+  TRT_ASR_PLUGIN_TRY(claim, bytes == 0 ? 1 : bytes, &data);
+  memory.device_ = device;
+  memory.kind_ = kind;
+  memory.data_ = static_cast<std::byte*>(data);
+  memory.bytes_ = bytes;
+  return memory;
+}
+
+Memory& Memory::operator=(Memory&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(kind_, other.kind_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Memory::~Memory() {
+  if (data_ == nullptr) return;
+  (kind_ == Kind::device ? device_.calls->device_free : device_.calls->pinned_free)(data_);
+}
+
+Result<Stream> Stream::create(const Device& device) noexcept {
+  Stream stream;
+  TRT_ASR_PLUGIN_TRY(device.calls->stream_create, &stream.handle_);
+  stream.device_ = device;
+  return stream;
+}
+
+Stream& Stream::operator=(Stream&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+
+Stream::~Stream() {
+  if (handle_ != nullptr) device_.calls->stream_destroy(handle_);
+}
+
+Status Stream::copy(void* to, const void* from, std::size_t bytes) const noexcept {
+  TRT_ASR_PLUGIN_TRY(device_.calls->copy, to, from, bytes, handle_);
+  return {};
+}
+
+Status Stream::synchronize() const noexcept {
+  TRT_ASR_PLUGIN_TRY(device_.calls->stream_synchronize, handle_);
+  return {};
+}
+
+}  // namespace trt_asr::cuda

@@ -1,0 +1,304 @@
+// The kernels: thin wrappers around the bodies in ../kernels, and their launches.
+
+#include "engine/cuda/kernels/check.h"
+#include "engine/cuda/kernels/ctc.h"
+#include "engine/cuda/kernels/log_mel.h"
+#include "engine/cuda/kernels/transducer.h"
+#include "engine/cuda/library/failure.h"
+#include "engine/cuda/library/runtime.h"
+
+namespace trt_asr::cuda {
+
+namespace {
+
+// CONTRACT: rows of a batch; the grid's second axis. SOURCE: CUDA, maximum y dimension of a grid. TODO: none.
+constexpr int32_t rows_count_max = 65535;
+// SOURCE: 128 butterflies of a frame of 512 samples. TODO: measure 64 and 256 on a GPU.
+constexpr int log_mel_threads = 128;
+// One thread walks a row: small blocks spread the rows over the multiprocessors. TODO: measure 1 and 64 on a
+// GPU.
+constexpr int collapse_threads = 32;
+// Values that a thread of `check` looks at before another block helps. TODO: measure on a GPU.
+constexpr int64_t check_values_per_thread = 16;
+constexpr int64_t check_parts_max = 64;
+
+__global__ void __launch_bounds__(threads_max) load_rows_kernel(const __grid_constant__ TrtAsrMoveRows args) {
+  DeviceBlock block;
+  load_row(args, blockIdx.x, block);
+}
+
+__global__ void __launch_bounds__(threads_max)
+    store_rows_kernel(const __grid_constant__ TrtAsrMoveRows args) {
+  DeviceBlock block;
+  store_row(args, blockIdx.x, block);
+}
+
+template <class From, class To>
+__global__ void __launch_bounds__(threads_max) gather_kernel(const __grid_constant__ TrtAsrGather args) {
+  DeviceBlock block;
+  gather_row<From, To>(args, blockIdx.x, block);
+}
+
+template <class Number>
+__global__ void __launch_bounds__(threads_max) decide_kernel(const __grid_constant__ TrtAsrDecide args) {
+  __shared__ DecideShared shared;
+  DeviceBlock block;
+  decide_row<Number>(args, blockIdx.x, shared, block);
+}
+
+__global__ void __launch_bounds__(threads_max) commit_kernel(const __grid_constant__ TrtAsrCommit args) {
+  DeviceBlock block;
+  commit_row(args, blockIdx.x, block);
+}
+
+__global__ void __launch_bounds__(threads_max)
+    summarize_kernel(const __grid_constant__ TrtAsrSummarize args) {
+  __shared__ SummaryShared shared;
+  DeviceBlock block;
+  summarize_rows(args, shared, block);
+}
+
+template <class Number>
+__global__ void __launch_bounds__(threads_max) check_kernel(const __grid_constant__ TrtAsrCheck args) {
+  __shared__ CheckShared shared;
+  DeviceBlock block;
+  check_row<Number>(args, blockIdx.y, blockIdx.x, gridDim.x, shared, block);
+}
+
+template <class Number>
+__global__ void __launch_bounds__(threads_max) ctc_best_kernel(const __grid_constant__ TrtAsrCtc args) {
+  __shared__ ChoiceShared shared;
+  DeviceBlock block;
+  ctc_best_frame<Number>(args, blockIdx.y, blockIdx.x, shared, block);
+}
+
+__global__ void __launch_bounds__(collapse_threads)
+    ctc_collapse_kernel(const __grid_constant__ TrtAsrCtc args) {
+  const int index = blockIdx.x * collapse_threads + threadIdx.x;
+  if (index < args.rows_count) ctc_collapse_row(args, index);
+}
+
+__global__ void __launch_bounds__(log_mel_threads) log_mel_kernel(const __grid_constant__ TrtAsrLogMel args) {
+  extern __shared__ double work[];
+  DeviceBlock block;
+  log_mel_frame(args, blockIdx.y, blockIdx.x, work, block);
+}
+
+__global__ void __launch_bounds__(threads_max) normalize_kernel(const __grid_constant__ TrtAsrLogMel args) {
+  __shared__ NormalizeShared shared;
+  DeviceBlock block;
+  normalize_bin(args, blockIdx.y, blockIdx.x, shared, block);
+}
+
+cudaStream_t stream_of(TrtAsrStream stream) noexcept {
+  return static_cast<cudaStream_t>(stream);
+}
+
+/// Outcome of the launch just made.
+int32_t launched(const char* kernel, TrtAsrFailure* failure) noexcept {
+  return report(cudaGetLastError(), kernel, failure);
+}
+
+/// Ends a launch whose argument is out of range.
+#define TRT_ASR_LAUNCH_REQUIRE(condition, field, expected, received) \
+  if (!(condition)) return refuse(field, expected, received, failure)
+
+/// Calls launch(Number{}) for the dtype's type.
+template <class Launch>
+int32_t with_number(int32_t dtype, const char* field, TrtAsrFailure* failure, const Launch& launch) noexcept {
+  switch (dtype) {
+    case TRT_ASR_F32:
+      return launch(float{});
+    case TRT_ASR_F16:
+      return launch(Half{});
+    case TRT_ASR_BF16:
+      return launch(BFloat{});
+    default:
+      return refuse(field, "TRT_ASR_F32, TRT_ASR_F16 or TRT_ASR_BF16", dtype, failure);
+  }
+}
+
+bool is_word(int32_t bytes) noexcept {
+  return bytes == 2 || bytes == 4;
+}
+
+int32_t check_rows_count(int32_t rows_count, const char* field, TrtAsrFailure* failure) noexcept {
+  TRT_ASR_LAUNCH_REQUIRE(rows_count >= 1 && rows_count <= rows_count_max, field, "1 to 65535", rows_count);
+  return TRT_ASR_OK;
+}
+
+int32_t check_dims(const TrtAsrStateDims& dims, TrtAsrFailure* failure) noexcept {
+  TRT_ASR_LAUNCH_REQUIRE(dims.layers >= 0, "dims.layers", "at least 0", dims.layers);
+  if (dims.layers == 0) return TRT_ASR_OK;
+  TRT_ASR_LAUNCH_REQUIRE(dims.width >= 1, "dims.width", "at least 1", dims.width);
+  TRT_ASR_LAUNCH_REQUIRE(is_word(dims.state_bytes), "dims.state_bytes", "2 or 4", dims.state_bytes);
+  TRT_ASR_LAUNCH_REQUIRE(dims.predicted_width >= 0, "dims.predicted_width", "at least 0",
+                         dims.predicted_width);
+  TRT_ASR_LAUNCH_REQUIRE(dims.predicted_width == 0 || is_word(dims.predicted_bytes), "dims.predicted_bytes",
+                         "2 or 4", dims.predicted_bytes);
+  return TRT_ASR_OK;
+}
+
+int32_t check_move(const TrtAsrMoveRows& given, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_rows_count(given.rows_count, "move_rows.rows_count", failure); code != 0)
+    return code;
+  return check_dims(given.dims, failure);
+}
+
+int32_t load_rows(const TrtAsrMoveRows* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_move(*given, failure); code != 0) return code;
+  load_rows_kernel<<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel load_rows", failure);
+}
+
+int32_t store_rows(const TrtAsrMoveRows* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_move(*given, failure); code != 0) return code;
+  store_rows_kernel<<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel store_rows", failure);
+}
+
+int32_t gather(const TrtAsrGather* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_rows_count(given->rows_count, "gather.rows_count", failure); code != 0)
+    return code;
+  TRT_ASR_LAUNCH_REQUIRE(given->width >= 1, "gather.width", "at least 1", given->width);
+  return with_number(given->encoded_dtype, "gather.encoded_dtype", failure, [&](auto from) noexcept {
+    return with_number(given->frames_dtype, "gather.frames_dtype", failure, [&](auto to) noexcept {
+      gather_kernel<decltype(from), decltype(to)>
+          <<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
+      return launched("kernel gather", failure);
+    });
+  });
+}
+
+int32_t decide(const TrtAsrDecide* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_rows_count(given->rows_count, "decide.rows_count", failure); code != 0)
+    return code;
+  const int32_t durations = given->durations_count;
+  TRT_ASR_LAUNCH_REQUIRE(given->vocabulary >= 1, "decide.vocabulary", "at least 1", given->vocabulary);
+  TRT_ASR_LAUNCH_REQUIRE(durations >= 0 && durations <= TRT_ASR_DURATIONS_MAX, "decide.durations_count",
+                         "0 to 64", durations);
+  for (int32_t k = 0; k < durations; ++k)
+    TRT_ASR_LAUNCH_REQUIRE(given->durations[k] >= 0, "decide.durations", "at least 0", given->durations[k]);
+  TRT_ASR_LAUNCH_REQUIRE(given->max_symbols_per_frame >= 1, "decide.max_symbols_per_frame", "at least 1",
+                         given->max_symbols_per_frame);
+  TRT_ASR_LAUNCH_REQUIRE(given->row_stride >= int64_t{given->vocabulary} + 1 + durations, "decide.row_stride",
+                         "V + 1 + K or more", given->row_stride);
+  TRT_ASR_LAUNCH_REQUIRE(given->tokens_room >= 0, "decide.tokens_room", "at least 0", given->tokens_room);
+  return with_number(given->logits_dtype, "decide.logits_dtype", failure, [&](auto number) noexcept {
+    decide_kernel<decltype(number)><<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
+    return launched("kernel decide", failure);
+  });
+}
+
+int32_t commit(const TrtAsrCommit* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_rows_count(given->rows_count, "commit.rows_count", failure); code != 0)
+    return code;
+  if (const int32_t code = check_dims(given->dims, failure); code != 0) return code;
+  commit_kernel<<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel commit", failure);
+}
+
+int32_t summarize(const TrtAsrSummarize* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_rows_count(given->rows_count, "summarize.rows_count", failure); code != 0)
+    return code;
+  summarize_kernel<<<1, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel summarize", failure);
+}
+
+int32_t check(const TrtAsrCheck* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_rows_count(given->rows_count, "check.rows_count", failure); code != 0)
+    return code;
+  TRT_ASR_LAUNCH_REQUIRE(given->width >= 1, "check.width", "at least 1", given->width);
+  TRT_ASR_LAUNCH_REQUIRE(given->counts_max >= 0, "check.counts_max", "at least 0", given->counts_max);
+  const int64_t share = check_values_per_thread * threads_max;
+  const int64_t wanted = (int64_t{given->counts_max} * given->width + share - 1) / share;
+  const int64_t parts = wanted < 1 ? 1 : wanted > check_parts_max ? check_parts_max : wanted;
+  const dim3 grid(static_cast<unsigned>(parts), static_cast<unsigned>(given->rows_count));
+  return with_number(given->dtype, "check.dtype", failure, [&](auto number) noexcept {
+    check_kernel<decltype(number)><<<grid, threads_max, 0, stream_of(stream)>>>(*given);
+    return launched("kernel check", failure);
+  });
+}
+
+int32_t ctc(const TrtAsrCtc* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_rows_count(given->rows_count, "ctc.rows_count", failure); code != 0)
+    return code;
+  TRT_ASR_LAUNCH_REQUIRE(given->vocabulary >= 1, "ctc.vocabulary", "at least 1", given->vocabulary);
+  TRT_ASR_LAUNCH_REQUIRE(given->frames_max >= 1, "ctc.frames_max", "at least 1", given->frames_max);
+  TRT_ASR_LAUNCH_REQUIRE(given->tokens_room >= 0, "ctc.tokens_room", "at least 0", given->tokens_room);
+  const dim3 grid(static_cast<unsigned>(given->frames_max), static_cast<unsigned>(given->rows_count));
+  const int32_t best = with_number(given->dtype, "ctc.dtype", failure, [&](auto number) noexcept {
+    ctc_best_kernel<decltype(number)><<<grid, threads_max, 0, stream_of(stream)>>>(*given);
+    return launched("kernel ctc_best", failure);
+  });
+  if (best != TRT_ASR_OK) return best;
+  const int blocks = (given->rows_count + collapse_threads - 1) / collapse_threads;
+  ctc_collapse_kernel<<<blocks, collapse_threads, 0, stream_of(stream)>>>(*given);
+  return launched("kernel ctc_collapse", failure);
+}
+
+int32_t log_mel(const TrtAsrLogMel* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  if (const int32_t code = check_rows_count(given->rows_count, "log_mel.rows_count", failure); code != 0)
+    return code;
+  const int32_t fft_samples = given->fft_samples;
+  const bool fft_ok = fft_samples >= 64 && fft_samples <= 4096 && (fft_samples & (fft_samples - 1)) == 0;
+  TRT_ASR_LAUNCH_REQUIRE(fft_ok, "log_mel.fft_samples", "a power of two from 64 to 4096", fft_samples);
+  TRT_ASR_LAUNCH_REQUIRE(given->window_samples >= 2 && given->window_samples <= fft_samples,
+                         "log_mel.window_samples", "2 to fft_samples", given->window_samples);
+  TRT_ASR_LAUNCH_REQUIRE(given->hop_samples >= 1, "log_mel.hop_samples", "at least 1", given->hop_samples);
+  TRT_ASR_LAUNCH_REQUIRE(given->mel_bins >= 1, "log_mel.mel_bins", "at least 1", given->mel_bins);
+  TRT_ASR_LAUNCH_REQUIRE(given->frames_max >= 1, "log_mel.frames_max", "at least 1", given->frames_max);
+  TRT_ASR_LAUNCH_REQUIRE(given->band_stride >= given->frames_max, "log_mel.band_stride", "frames_max or more",
+                         given->band_stride);
+  const auto rows = static_cast<unsigned>(given->rows_count);
+  const dim3 frames(static_cast<unsigned>(given->frames_max), rows);
+  const size_t shared_bytes = (static_cast<size_t>(fft_samples) + 1) * sizeof(double);
+  log_mel_kernel<<<frames, log_mel_threads, shared_bytes, stream_of(stream)>>>(*given);
+  if (const int32_t code = launched("kernel log_mel", failure); code != 0) return code;
+  const dim3 bins(static_cast<unsigned>(given->mel_bins), rows);
+  normalize_kernel<<<bins, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel normalize", failure);
+}
+
+/// The runtime loads a kernel when it is first used, and allocates then; asking for its attributes is such a
+/// use.
+template <class... Kernels>
+cudaError_t load_all(Kernels... kernels) noexcept {
+  cudaError_t first = cudaSuccess;
+  const auto load = [&](auto kernel) {
+    cudaFuncAttributes attributes;
+    const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+    if (first == cudaSuccess) first = error;
+  };
+  (load(kernels), ...);
+  return first;
+}
+
+int32_t prepare(TrtAsrFailure* failure) noexcept {
+  const cudaError_t error =
+      load_all(load_rows_kernel, store_rows_kernel, commit_kernel, summarize_kernel, ctc_collapse_kernel,
+               log_mel_kernel, normalize_kernel, gather_kernel<float, float>, gather_kernel<float, Half>,
+               gather_kernel<float, BFloat>, gather_kernel<Half, float>, gather_kernel<Half, Half>,
+               gather_kernel<Half, BFloat>, gather_kernel<BFloat, float>, gather_kernel<BFloat, Half>,
+               gather_kernel<BFloat, BFloat>, decide_kernel<float>, decide_kernel<Half>,
+               decide_kernel<BFloat>, check_kernel<float>, check_kernel<Half>, check_kernel<BFloat>,
+               ctc_best_kernel<float>, ctc_best_kernel<Half>, ctc_best_kernel<BFloat>);
+  return report(error, "CUDA kernels", failure);
+}
+
+}  // namespace
+
+void add_kernels(TrtAsrCudaLibrary& library) noexcept {
+  library.prepare = prepare;
+  library.load_rows = load_rows;
+  library.store_rows = store_rows;
+  library.gather = gather;
+  library.decide = decide;
+  library.commit = commit;
+  library.summarize = summarize;
+  library.check = check;
+  library.ctc = ctc;
+  library.log_mel = log_mel;
+}
+
+}  // namespace trt_asr::cuda

@@ -1,0 +1,128 @@
+#pragma once
+// What an ONNX file says, as views over its bytes: nothing is copied, and weights are never touched.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/onnx/wire.h"
+
+namespace trt_asr::onnx {
+
+/// TensorProto.DataType, with ONNX's own numbers.
+enum class ElementType : std::int32_t {
+  undefined = 0,
+  f32 = 1,
+  u8 = 2,
+  i8 = 3,
+  i32 = 6,
+  i64 = 7,
+  string = 8,
+  boolean = 9,
+  f16 = 10,
+  f64 = 11,
+  bf16 = 16,
+};
+
+/// f32, f16 or bf16: the types between which a cast rewrite moves.
+[[nodiscard]] bool is_float(ElementType type) noexcept;
+
+struct Dimension {
+  std::int64_t extent = -1;  ///< -1 when it is dynamic.
+  std::string_view symbol;   ///< "B", or empty.
+};
+
+/// An input, an output, or a note on a value inside the graph.
+struct ValueInfo {
+  std::string_view name;
+  ElementType type = ElementType::undefined;  ///< undefined: not a tensor.
+  bool has_shape = false;
+  std::vector<Dimension> shape;
+};
+
+struct Tensor {
+  std::string_view name;
+  ElementType type = ElementType::undefined;
+  std::vector<std::int64_t> dims;
+  Bytes raw;              ///< Little-endian elements, when they stand in the file as raw data.
+  Bytes floats;           ///< The same of f32, when they stand there as a packed list.
+  bool external = false;  ///< The elements are in another file:
+  std::string_view location;
+  std::uint64_t offset = 0;
+  std::optional<std::uint64_t> length;
+};
+
+struct Attribute {
+  std::string_view name;
+  std::int64_t integer = 0;
+  std::optional<Tensor> tensor;
+  std::int64_t kind = 0;  ///< AttributeProto.AttributeType; 0 in files that do not say.
+};
+
+/// A name in a message.
+[[nodiscard]] std::string quoted(std::string_view name);
+
+struct Node;
+
+struct Graph {
+  std::string_view name;
+  std::vector<Node> nodes;
+  std::vector<Tensor> initializers;
+  std::vector<ValueInfo> inputs;
+  std::vector<ValueInfo> outputs;
+  std::vector<ValueInfo> values;
+  bool sparse = false;  ///< Has sparse initialisers.
+};
+
+struct Node {
+  std::string_view op_type;
+  std::string_view domain;  ///< Empty for the standard operators.
+  std::string_view name;
+  std::vector<std::string_view> inputs;  ///< An empty name is an input that is left out.
+  std::vector<std::string_view> outputs;
+  std::vector<Attribute> attributes;
+  std::vector<Graph> subgraphs;  ///< Of If, Loop and Scan.
+  Bytes body;                    ///< The NodeProto as it stands.
+
+  [[nodiscard]] const Attribute* attribute(std::string_view wanted) const noexcept;
+  /// "node 'x' (Conv)", for messages.
+  [[nodiscard]] std::string title() const;
+};
+
+struct Opset {
+  std::string_view domain;
+  std::int64_t version = 0;
+};
+
+/// Views into bytes that must outlive it.
+struct Model {
+  Bytes bytes;
+  std::int64_t ir_version = 0;
+  std::vector<Opset> opsets;
+  std::vector<std::pair<std::string_view, std::string_view>> metadata;
+  std::size_t functions = 0;  ///< Operators that the file defines itself.
+  Graph graph;
+};
+
+/// Reads a ModelProto. Errors: ERR_MODEL_CORRUPT naming the part of the file.
+[[nodiscard]] Result<Model> parse_model(Bytes bytes);
+
+/// Appends a node to `out` with other names for its inputs and outputs; the rest of it as it stands.
+/// Precondition: as many names as the node has.
+void append_node(Buffer& out, const Node& node, std::span<const std::string_view> inputs,
+                 std::span<const std::string_view> outputs);
+/// Appends a Cast to an element type.
+void append_cast(Buffer& out, std::string_view name, std::string_view input, std::string_view output,
+                 ElementType to);
+
+/// The model with other nodes (as `append_node` made them) and without notes on the values in `forgotten`;
+/// everything else byte for byte.
+[[nodiscard]] Buffer write_model(const Model& model, Bytes nodes,
+                                 const std::unordered_set<std::string_view>& forgotten);
+
+}  // namespace trt_asr::onnx

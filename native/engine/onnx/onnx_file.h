@@ -1,0 +1,42 @@
+#pragma once
+// An ONNX file on the disk: the graph in memory, and the weights that lie beside it.
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mapping.h"
+#include "engine/engine.h"
+#include "engine/onnx/graph.h"
+
+namespace trt_asr::onnx {
+
+class OnnxFile {
+ public:
+  /// Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT.
+  [[nodiscard]] static Result<std::shared_ptr<OnnxFile>> open(const std::string& path) noexcept;
+
+  [[nodiscard]] Bytes bytes() const noexcept { return bytes_; }
+  [[nodiscard]] const Model& model() const noexcept { return model_; }
+  /// What it says of itself, as an engine would tell it.
+  [[nodiscard]] EngineInfo info() const;
+
+  /// Paths of the files that its weights lie in, by the names that the graph has for them.
+  [[nodiscard]] std::map<std::string, std::filesystem::path> external_files() const;
+  /// The elements of a tensor that lie in another file, which is mapped at the first call; nothing when they
+  /// cannot be read.
+  [[nodiscard]] Bytes external(const Tensor& tensor);
+
+ private:
+  OnnxFile() = default;
+  [[nodiscard]] Bytes mapped(const std::string& name);
+
+  std::filesystem::path path_;
+  std::vector<std::byte> bytes_;
+  Model model_;
+  std::map<std::string, Mapping> mappings_;
+};
+
+}  // namespace trt_asr::onnx

@@ -1,0 +1,200 @@
+#include "engine/tensorrt/gpu_engines.h"
+
+#include <algorithm>
+
+#include "base/contract.h"
+#include "base/heap_owner.h"
+#include "base/sha256.h"
+#include "engine/onnx/cast_rewrite.h"
+#include "engine/onnx/onnx_file.h"
+#include "engine/ort/ort_engine.h"
+#include "engine/tensorrt/abi_error.h"
+
+namespace trt_asr::trt {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+DType dtype_of(Precision precision) noexcept {
+  switch (precision) {
+    case Precision::fp16:
+      return DType::f16;
+    case Precision::bf16:
+      return DType::bf16;
+    case Precision::fp32:
+      return DType::f32;
+  }
+  return DType::f32;
+}
+
+std::vector<std::int64_t> extents_of(const Shape& shape) {
+  return {shape.data(), shape.data() + shape.rank()};
+}
+
+TrtAsrProfile c_profile(const InputProfile& profile) noexcept {
+  TrtAsrProfile out{};
+  out.input = profile.name.c_str();
+  out.rank = static_cast<std::int32_t>(profile.min.rank());
+  for (std::size_t axis = 0; axis < profile.min.rank(); ++axis) {
+    out.min[axis] = profile.min[axis];
+    out.opt[axis] = profile.opt[axis];
+    out.max[axis] = profile.max[axis];
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<GpuEngines>> GpuEngines::open(GpuOptions options) noexcept {
+  const Survey found = survey(options.places);
+  const bool with_gpu = options.targets.empty();
+  TRT_ASR_TRY(found.complete(with_gpu));
+  TRT_ASR_REQUIRE(with_gpu || found.tensorrt->flavour == "rtx", bad_argument, "compute capabilities",
+                  "none: only TensorRT-RTX builds for a GPU that is not at hand", found.tensorrt->text(),
+                  "Build on the machine with the GPU, or install TensorRT-RTX.");
+  TRT_ASR_ASSIGN(const Runtime* const runtime, Runtime::open(*found.tensorrt));
+  auto engines = std::shared_ptr<GpuEngines>(new GpuEngines(std::move(options), runtime));
+  if (!with_gpu) return engines;
+
+  const std::int32_t gpu = engines->options_.gpu;
+  const auto count = static_cast<std::int32_t>(found.driver->gpus.size());
+  TRT_ASR_REQUIRE(gpu >= 0 && gpu < count, backend_unavailable, "device", "a GPU below " + show(count), gpu,
+                  "Name a GPU that is there.");
+  engines->gpu_ = found.driver->gpus[static_cast<std::size_t>(gpu)];
+  engines->driver_major_ = found.driver->major();
+  engines->driver_text_ = found.driver->text();
+  engines->device_ = {found.cuda, gpu};
+  TRT_ASR_TRY(engines->device_.use());
+  TrtAsrFailure failure{};
+  if (found.cuda->prepare(&failure) != TRT_ASR_OK) return to_error(failure);
+  return engines;
+}
+
+std::string GpuEngines::where() const {
+  return gpu_.name + ", " + show(gpu_.compute_capability) + ", driver " + driver_text_;
+}
+
+Result<PlanKey> GpuEngines::key_of(const GraphRequest& request,
+                                   const std::vector<InputProfile>& profiles) const {
+  PlanKey key;
+  key.model = options_.model;
+  key.graph = request.graph;
+  TRT_ASR_ASSIGN(key.onnx_sha256, digest_file(request.path, options_.cache));
+  TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
+  for (const auto& [name, path] : file->external_files()) {
+    TRT_ASR_ASSIGN(std::string digest, digest_file(path, options_.cache));
+    key.external_data.emplace_back(name, std::move(digest));
+  }
+  if (!options_.contract.empty()) {
+    TRT_ASR_ASSIGN(key.contract_sha256, digest_file(options_.contract, options_.cache));
+  }
+  key.tensorrt_flavour = tensorrt().flavour;
+  key.tensorrt_version = tensorrt().version;
+  key.gpu = gpu_.name;
+  key.compute_capability = gpu_.compute_capability;
+  key.targets = options_.targets;
+  key.driver_major = driver_major_;
+  key.precision = options_.precision;
+  for (const InputProfile& profile : profiles)
+    key.profiles.push_back(
+        {profile.name, extents_of(profile.min), extents_of(profile.opt), extents_of(profile.max)});
+  key.tf32 = options_.tf32;
+  key.version_compatible = options_.version_compatible;
+  key.hardware_compatible = options_.hardware_compatible;
+  return key;
+}
+
+Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
+                         const std::vector<InputProfile>& profiles, const PlanSink& sink) const {
+  TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
+  onnx::CastOptions cast;
+  cast.file = request.path;
+  cast.external = [file](const onnx::Tensor& tensor) { return file->external(tensor); };
+  TRT_ASR_ASSIGN(const std::vector<std::byte> graph,
+                 onnx::cast_graph(file->bytes(), dtype_of(options_.precision), cast));
+
+  std::vector<TrtAsrProfile> c_profiles;
+  for (const InputProfile& profile : profiles) c_profiles.push_back(c_profile(profile));
+  TrtAsrBuild given{};
+  given.onnx = graph.data();
+  given.onnx_bytes = graph.size();
+  given.onnx_path = request.path.c_str();
+  given.profiles = c_profiles.data();
+  given.profiles_count = c_profiles.size();
+  given.tf32 = options_.tf32 ? 1 : 0;
+  given.version_compatible = options_.version_compatible ? 1 : 0;
+  given.hardware_compatible = options_.hardware_compatible ? 1 : 0;
+  given.optimization_level = key.optimization_level;
+  // RTX at the GPU at hand: 1 stands for it.
+  const std::vector<std::int32_t> current{1};
+  const std::vector<std::int32_t>& targets = options_.targets.empty() ? current : options_.targets;
+  if (tensorrt().flavour == "rtx") {
+    given.compute_capabilities = targets.data();
+    given.compute_capabilities_count = targets.size();
+  }
+  auto timings = find_blob(BlobKind::timing_cache, key, where(), options_.cache);
+  if (timings.ok() && timings.value().has_value()) {
+    given.timing_cache = timings.value()->bytes().data();
+    given.timing_cache_bytes = timings.value()->bytes().size();
+  }
+  BuildCallbacks callbacks;
+  callbacks.plan = sink;
+  callbacks.timing_cache = [&](std::span<const std::byte> bytes) {
+    // A cache that cannot be kept costs time at the next build and nothing else.
+    [[maybe_unused]] const Status kept =
+        store_blob(BlobKind::timing_cache, key, where(), options_.cache, bytes);
+  };
+  callbacks.progress = [&](const std::string& phase, int done, int steps) {
+    if (options_.progress) options_.progress({request.graph, phase, done, steps});
+    return !(options_.cancelled && options_.cancelled());
+  };
+  return runtime_->build(given, callbacks);
+}
+
+Result<std::shared_ptr<TrtEngine>> GpuEngines::load(const GraphRequest& request,
+                                                    std::span<const std::byte> plan) const {
+  TRT_ASR_TRY(device_.use());
+  TRT_ASR_ASSIGN(std::shared_ptr<LoadedPlan> loaded, runtime_->load(plan, options_.version_compatible));
+  TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
+  TRT_ASR_TRY(loaded->arrange(file->info()));
+  return TrtEngine::create(device_, std::move(loaded));
+}
+
+Result<std::string> GpuEngines::try_plan(const GraphRequest& request, std::span<const std::byte> plan) const {
+  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> candidate, load(request, plan));
+  if (options_.progress) options_.progress({request.graph, "compare with ONNX Runtime", 0, 1});
+  TRT_ASR_ASSIGN(std::shared_ptr<Engine> reference, load_ort_engine({request.path, 1}));
+  TRT_ASR_ASSIGN(const VerifyReport report,
+                 verify_engine(reference, candidate, options_.precision, request.trial));
+  return report.text();
+}
+
+Result<Plan> GpuEngines::plan(const GraphRequest& request, bool rebuild) noexcept {
+  const HeapOwnerScope owner(HeapOwner::library);
+  TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
+  TRT_ASR_ASSIGN(const std::vector<InputProfile> profiles,
+                 make_profiles(request.path, file->info().inputs, request.side, request.limits));
+  TRT_ASR_ASSIGN(const PlanKey key, key_of(request, profiles));
+  PlanRequest wanted;
+  wanted.key = key;
+  wanted.cache = options_.cache;
+  wanted.build = [&](const PlanSink& sink) { return build(request, key, profiles, sink); };
+  if (options_.targets.empty()) {
+    wanted.check.where = where();
+    wanted.check.run = [&](std::span<const std::byte> bytes) { return try_plan(request, bytes); };
+  }
+  wanted.waiter.cancelled = options_.cancelled;
+  wanted.waiter.told = [&](const std::string& text) {
+    if (options_.progress) options_.progress({request.graph, text, 0, 1});
+  };
+  wanted.rebuild = rebuild;
+  return get_or_build(wanted);
+}
+
+Result<std::shared_ptr<TrtEngine>> GpuEngines::engine(const GraphRequest& request) noexcept {
+  TRT_ASR_ASSIGN(const Plan ready, plan(request));
+  return load(request, ready.bytes());
+}
+
+}  // namespace trt_asr::trt

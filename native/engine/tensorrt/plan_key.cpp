@@ -1,0 +1,294 @@
+#include "engine/tensorrt/plan_key.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <new>
+#include <tuple>
+
+#include "base/contract.h"
+#include "base/sha256.h"
+
+namespace trt_asr {
+
+namespace {
+
+/// Bytes that would part a line or a name are written as \xNN.
+std::string escaped(std::string_view text, bool is_name) {
+  std::string out;
+  for (const char letter : text) {
+    const auto byte = static_cast<unsigned char>(letter);
+    const bool plain = byte >= 0x20 && byte != 0x7f && letter != '\\' && !(is_name && letter == ':');
+    if (plain) {
+      out += letter;
+      continue;
+    }
+    char code[8];
+    std::snprintf(code, sizeof code, "\\x%02x", byte);
+    out += code;
+  }
+  return out;
+}
+
+bool is_digest(const std::string& text) noexcept {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+template <class Integer>
+std::string joined(const std::vector<Integer>& numbers, char between) {
+  std::string text;
+  for (const Integer number : numbers) {
+    if (!text.empty()) text += between;
+    text += std::to_string(number);
+  }
+  return text;
+}
+
+std::string extents_text(const std::vector<std::int64_t>& extents) {
+  return joined(extents, 'x');
+}
+
+Status check_key(const PlanKey& key) {
+  TRT_ASR_REQUIRE(!key.graph.empty(), bad_argument, "graph", "a name", "nothing", "");
+  TRT_ASR_REQUIRE(is_digest(key.onnx_sha256), bad_argument, "onnx_sha256", "64 hexadecimal digits",
+                  key.onnx_sha256, "");
+  TRT_ASR_REQUIRE(key.contract_sha256.empty() || is_digest(key.contract_sha256), bad_argument,
+                  "contract_sha256", "64 hexadecimal digits", key.contract_sha256, "");
+  for (const auto& [name, digest] : key.external_data) {
+    TRT_ASR_REQUIRE(is_digest(digest), bad_argument, "digest of " + name, "64 hexadecimal digits", digest,
+                    "");
+  }
+  TRT_ASR_REQUIRE(!key.tensorrt_flavour.empty() && key.tensorrt_version > 0, bad_argument, "tensorrt",
+                  "a flavour and a version", tensorrt_text(key), "");
+  for (const PlanProfile& profile : key.profiles) {
+    TRT_ASR_REQUIRE(
+        profile.min.size() == profile.opt.size() && profile.opt.size() == profile.max.size(), bad_argument,
+        "profile of " + profile.input, "min, opt and max of one rank",
+        extents_text(profile.min) + ", " + extents_text(profile.opt) + ", " + extents_text(profile.max), "");
+  }
+  return {};
+}
+
+std::string make_text(PlanKey key) {
+  std::sort(key.external_data.begin(), key.external_data.end());
+  std::sort(key.targets.begin(), key.targets.end());
+  std::sort(key.profiles.begin(), key.profiles.end(), [](const PlanProfile& a, const PlanProfile& b) {
+    return std::tie(a.input, a.min, a.opt, a.max) < std::tie(b.input, b.min, b.opt, b.max);
+  });
+  std::string text = key_line("model", key.model) + key_line("graph", key.graph);
+  text += key_line("onnx", key.onnx_sha256);
+  for (const auto& [name, digest] : key.external_data) text += key_line("data " + name, digest);
+  text += key_line("contract", key.contract_sha256.empty() ? "none" : key.contract_sha256);
+  text += key_line("tensorrt", tensorrt_text(key));
+  text += key_line("gpu", key.gpu.empty() ? "any" : key.gpu);
+  text += key_line("compute_capability", show(key.compute_capability));
+  text += key_line("targets", key.targets.empty() ? "none" : joined(key.targets, ' '));
+  text += key_line("driver_major", show(key.driver_major));
+  text += key_line("precision", precision_name(key.precision));
+  for (const PlanProfile& profile : key.profiles) {
+    text += key_line("profile " + profile.input, "min " + extents_text(profile.min) + " opt " +
+                                                     extents_text(profile.opt) + " max " +
+                                                     extents_text(profile.max));
+  }
+  text += key_line("tf32", show(key.tf32 ? 1 : 0));
+  text += key_line("version_compatible", show(key.version_compatible ? 1 : 0));
+  text += key_line("hardware_compatible", show(key.hardware_compatible ? 1 : 0));
+  text += key_line("optimization_level", show(key.optimization_level));
+  text += key_line("workspace_bytes", show(key.workspace_bytes));
+  text += key_line("builder", show(key.builder));
+  return text;
+}
+
+/// Takes the next line, without its end, off the text.
+std::string_view take_line(std::string_view& text) noexcept {
+  const std::size_t end = text.find('\n');
+  const std::string_view line = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  return line;
+}
+
+std::pair<std::string_view, std::string_view> parted(std::string_view line) noexcept {
+  const std::size_t colon = line.find(": ");
+  if (colon == std::string_view::npos) return {line, {}};
+  return {line.substr(0, colon), line.substr(colon + 2)};
+}
+
+struct CloseFile {
+  void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+};
+using FilePointer = std::unique_ptr<std::FILE, CloseFile>;
+
+struct FileTimes {
+  timespec changed;   ///< mtime
+  timespec recorded;  ///< ctime
+};
+
+FileTimes times_of(const struct stat& file) noexcept {
+#if defined(__APPLE__)
+  return {file.st_mtimespec, file.st_ctimespec};
+#else
+  return {file.st_mtim, file.st_ctim};
+#endif
+}
+
+std::string identity_text(const struct stat& file) {
+  const FileTimes times = times_of(file);
+  const auto time_text = [](const timespec& time) { return show(time.tv_sec) + "." + show(time.tv_nsec); };
+  return key_line("device", show(file.st_dev)) + key_line("inode", show(file.st_ino)) +
+         key_line("bytes", show(file.st_size)) + key_line("mtime", time_text(times.changed)) +
+         key_line("ctime", time_text(times.recorded));
+}
+
+/// Long enough since the last change that a further one gives another time. SOURCE: the coarsest clock of a
+/// file system in use, 2 s on FAT. WHY: see digest_file.
+bool is_at_rest(const struct stat& file) noexcept {
+  constexpr std::time_t rest_seconds = 2;
+  const FileTimes times = times_of(file);
+  const std::time_t now = std::time(nullptr);
+  return now - times.changed.tv_sec > rest_seconds && now - times.recorded.tv_sec > rest_seconds;
+}
+
+std::string with_check(const std::string& identity, const std::string& digest) {
+  const std::string text = identity + key_line("sha256", digest);
+  return text + key_line("check", hex(sha256(text.data(), text.size())));
+}
+
+std::optional<std::string> kept_digest(const std::filesystem::path& sidecar, const std::string& identity) {
+  const FilePointer file(std::fopen(sidecar.c_str(), "rbe"));
+  if (file == nullptr) return std::nullopt;
+  char text[1024];
+  const std::string read(text, std::fread(text, 1, sizeof text, file.get()));
+  std::optional<std::string> digest = key_value(read, "sha256");
+  if (!digest.has_value() || !is_digest(*digest) || read != with_check(identity, *digest))
+    return std::nullopt;
+  return digest;
+}
+
+/// A digest that cannot be kept is computed again another time.
+void keep_digest(const std::filesystem::path& sidecar, const std::string& text) {
+  std::error_code failed;
+  std::filesystem::create_directories(sidecar.parent_path(), failed);
+  std::string temporary = sidecar.string() + ".XXXXXX";
+  const int descriptor = mkostemp(temporary.data(), O_CLOEXEC);
+  if (descriptor < 0) return;
+  const bool written = write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  close(descriptor);
+  if (!written || rename(temporary.c_str(), sidecar.c_str()) != 0) unlink(temporary.c_str());
+}
+
+Result<std::string> hash_contents(std::FILE* file, const std::string& path) {
+  constexpr std::size_t piece_bytes = std::size_t{1} << 20;
+  const auto piece = std::make_unique<unsigned char[]>(piece_bytes);
+  Sha256 hash;
+  for (;;) {
+    const std::size_t count = std::fread(piece.get(), 1, piece_bytes, file);
+    hash.update(piece.get(), count);
+    if (count < piece_bytes) break;
+  }
+  TRT_ASR_REQUIRE(std::ferror(file) == 0, model_corrupt, path, "a file that can be read",
+                  std::string(std::strerror(errno)), "Fetch the model again.");
+  return hex(hash.finish());
+}
+
+Result<std::string> digest(const std::filesystem::path& path, const std::filesystem::path& cache) {
+  struct stat before {};
+  const bool found = stat(path.c_str(), &before) == 0;
+  TRT_ASR_REQUIRE(found, model_not_found, path.string(), "a file", std::string(std::strerror(errno)),
+                  "Check the model's folder, or fetch the model again.");
+  TRT_ASR_REQUIRE(S_ISREG(before.st_mode), model_not_found, path.string(), "a file",
+                  "something that is no file", "Check the model's folder.");
+  const std::string identity = identity_text(before);
+  const std::filesystem::path sidecar =
+      cache / "digests" / (show(before.st_dev) + "-" + show(before.st_ino) + ".txt");
+  if (!cache.empty()) {
+    if (std::optional<std::string> kept = kept_digest(sidecar, identity)) return std::move(*kept);
+  }
+  const FilePointer file(std::fopen(path.c_str(), "rbe"));
+  TRT_ASR_REQUIRE(file != nullptr, model_not_found, path.string(), "a file that can be read",
+                  std::string(std::strerror(errno)), "Check the permissions of the model's folder.");
+  TRT_ASR_ASSIGN(std::string made, hash_contents(file.get(), path.string()));
+  struct stat after {};
+  const bool same = fstat(fileno(file.get()), &after) == 0 && identity_text(after) == identity;
+  TRT_ASR_REQUIRE(same, model_corrupt, path.string(), "a file at rest", "one that changed while it was read",
+                  "Wait until the model is written.");
+  if (!cache.empty() && is_at_rest(after)) keep_digest(sidecar, with_check(identity, made));
+  return made;
+}
+
+}  // namespace
+
+const char* precision_name(Precision precision) noexcept {
+  switch (precision) {
+    case Precision::fp32:
+      return "fp32";
+    case Precision::fp16:
+      return "fp16";
+    case Precision::bf16:
+      return "bf16";
+  }
+  return "fp32";
+}
+
+std::string key_line(std::string_view name, std::string_view value) {
+  return escaped(name, true) + ": " + escaped(value, false) + "\n";
+}
+
+std::string tensorrt_text(const PlanKey& key) {
+  return key.tensorrt_flavour + " " + show(key.tensorrt_version);
+}
+
+std::optional<std::string> key_value(std::string_view text, std::string_view name) {
+  while (!text.empty()) {
+    const auto [found, value] = parted(take_line(text));
+    if (found == name) return std::string(value);
+  }
+  return std::nullopt;
+}
+
+std::optional<KeyDifference> first_difference(std::string_view expected, std::string_view received) {
+  while (!expected.empty() || !received.empty()) {
+    const std::string_view wanted = take_line(expected);
+    const std::string_view given = take_line(received);
+    if (wanted == given) continue;
+    const auto [wanted_name, wanted_value] = parted(wanted);
+    const auto [given_name, given_value] = parted(given);
+    if (wanted_name == given_name) {
+      return KeyDifference{std::string(wanted_name), std::string(wanted_value), std::string(given_value)};
+    }
+    const std::string_view name = wanted_name.empty() ? given_name : wanted_name;
+    return KeyDifference{std::string(name), wanted.empty() ? "no such line" : std::string(wanted),
+                         given.empty() ? "no such line" : std::string(given)};
+  }
+  return std::nullopt;
+}
+
+Result<std::string> plan_key_text(const PlanKey& key) noexcept {
+  try {
+    TRT_ASR_TRY(check_key(key));
+    return make_text(key);
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::internal, "plan key", "enough memory", "none left", ""};
+  }
+}
+
+std::string plan_key_digest(const std::string& text) {
+  return hex(sha256(text.data(), text.size()));
+}
+
+Result<std::string> digest_file(const std::filesystem::path& path,
+                                const std::filesystem::path& cache) noexcept {
+  try {
+    return digest(path, cache);
+  } catch (const std::exception& failure) {
+    return Error{ErrorCode::internal, "digest of a file", "to be computed", failure.what(), ""};
+  }
+}
+
+}  // namespace trt_asr

@@ -1,0 +1,94 @@
+#pragma once
+// What a TensorRT plan depends on. A plan is used only where every line of this is the same.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace trt_asr {
+
+// CONTRACT: raised whenever our own builder makes another network or another plan of the same graph.
+// SOURCE: the cast rewrite, the profiles and the flags of the engine builder. WHY: a plan of an older builder
+// would be used as if the change had not been made. TODO: none.
+inline constexpr std::int32_t builder_revision = 1;
+
+enum class Precision : std::uint8_t { fp32, fp16, bf16 };
+[[nodiscard]] const char* precision_name(Precision precision) noexcept;
+
+/// The extents of one input that a plan is made for.
+struct PlanProfile {
+  std::string input;
+  std::vector<std::int64_t> min;
+  std::vector<std::int64_t> opt;
+  std::vector<std::int64_t> max;
+};
+
+/// Digests are 64 lower-case hexadecimal digits, as `digest_file` gives them.
+struct PlanKey {
+  std::string model;        ///< For people and for the folder; may be empty.
+  std::string graph;        ///< "encoder"
+  std::string onnx_sha256;  ///< Of the fp32 graph as it lies in the model's folder.
+  /// Weights beside the graph: name as the graph has it, digest.
+  std::vector<std::pair<std::string, std::string>> external_data;
+  std::string contract_sha256;          ///< Of contract.json; empty where the model has none.
+  std::string tensorrt_flavour;         ///< "10", "11" or "rtx"
+  std::int32_t tensorrt_version = 0;    ///< As getInferLibVersion counts, e.g. 101601.
+  std::string gpu;                      ///< "NVIDIA H200"; empty for a plan that is made for no GPU at hand.
+  std::int32_t compute_capability = 0;  ///< 90 for 9.0; 0 as above.
+  std::vector<std::int32_t> targets;    ///< RTX alone: compute capabilities the plan is made for.
+  std::int32_t driver_major = 0;        ///< 580; 0 where no driver took part.
+  Precision precision = Precision::fp32;
+  std::vector<PlanProfile> profiles;
+  bool tf32 = false;
+  bool version_compatible = false;
+  bool hardware_compatible = false;
+  std::int32_t optimization_level = -1;  ///< -1: TensorRT's own.
+  std::uint64_t workspace_bytes = 0;     ///< 0: TensorRT's own.
+  std::int32_t builder = builder_revision;
+};
+
+/// The key as text, one `name: value` a line, in a fixed order; inputs and files are sorted, so that equal
+/// keys give equal text. Names and values from files are escaped: nothing in them can make another line.
+/// Errors: ERR_BAD_ARGUMENT naming the field (a digest that is none, a profile whose ranks differ).
+[[nodiscard]] Result<std::string> plan_key_text(const PlanKey& key) noexcept;
+
+/// SHA-256 of a key's text: the name of the plan's file.
+[[nodiscard]] std::string plan_key_digest(const std::string& text);
+
+/// The version line of a key's text, for `prune_plans`.
+[[nodiscard]] std::string tensorrt_text(const PlanKey& key);
+
+/// `name: value` with both escaped, and the end of the line.
+[[nodiscard]] std::string key_line(std::string_view name, std::string_view value);
+/// The value of a line, as it stands there; nothing when no line has the name.
+[[nodiscard]] std::optional<std::string> key_value(std::string_view text, std::string_view name);
+
+/// The first line in which two texts differ.
+struct KeyDifference {
+  std::string field;
+  std::string expected;
+  std::string received;
+};
+[[nodiscard]] std::optional<KeyDifference> first_difference(std::string_view expected,
+                                                            std::string_view received);
+
+/// SHA-256 of a file. Seconds for gigabytes, so the digest is kept in `cache`/digests under the file's
+/// device, inode, size, mtime and ctime in nanoseconds; an unwritable or damaged cache only means hashing
+/// again, and an empty path means keeping nothing.
+///
+/// When that is safe: a write, a replacement or a copy over the file moves its ctime, which no caller can set
+/// back as `touch`, `cp -p` and `rsync -t` set back the mtime. Two writes within the clock's step leave the
+/// same times, so a digest is kept only of a file that has been at rest for two seconds. It is not safe on
+/// file systems that keep no times of their own, and against who can write to the cache folder: he can
+/// replace plans, too. Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT (unreadable, or it changed while it was
+/// read).
+[[nodiscard]] Result<std::string> digest_file(const std::filesystem::path& path,
+                                              const std::filesystem::path& cache) noexcept;
+
+}  // namespace trt_asr

@@ -1,0 +1,46 @@
+#pragma once
+// An opened TensorRT, and the first thing that is asked of a plan.
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "engine/tensorrt/plugin/library.h"
+#include "engine/tensorrt/plugin/logger.h"
+#include "engine/tensorrt/plugin/nvinfer.h"
+
+struct TrtAsrRuntime {
+  TrtAsrRuntime(trt_asr::trt::Library opened, std::string parser, trt_asr::trt::Logger& logs)
+      : library(std::move(opened)), parser_path(std::move(parser)), logger(logs) {}
+  ~TrtAsrRuntime() { trt_asr::trt::give_back_logger(logger); }
+  TrtAsrRuntime(const TrtAsrRuntime&) = delete;
+  TrtAsrRuntime& operator=(const TrtAsrRuntime&) = delete;
+
+  /// Opens the parser at the first call.
+  std::int32_t parser(trt_asr::trt::ParserLibrary& out, TrtAsrFailure* failure);
+  /// TensorRT's own runtime, made at the first call: a build needs none. Precondition: `mutex` is held.
+  std::int32_t inference(nvinfer1::IRuntime*& out, TrtAsrFailure* failure);
+
+  const trt_asr::trt::Library library;
+  const std::string parser_path;
+  trt_asr::trt::Logger& logger;
+  /// Held while the runtime or the parser is made, and while a plan is loaded.
+  std::mutex mutex;
+
+ private:
+  trt_asr::trt::ParserLibrary parser_;
+  std::unique_ptr<nvinfer1::IRuntime> inference_;
+};
+
+namespace trt_asr::trt {
+
+std::int32_t open_runtime(const TrtAsrOpen& given, TrtAsrRuntime*& runtime, TrtAsrFailure* failure);
+
+std::int32_t check_plan(TrtAsrRuntime& runtime, const void* plan, std::size_t bytes, TrtAsrPlanCheck& check,
+                        TrtAsrFailure* failure);
+
+/// 0 where this TensorRT reads no headers, or has no runtime.
+[[nodiscard]] std::size_t plan_header_bytes(TrtAsrRuntime& runtime);
+
+}  // namespace trt_asr::trt

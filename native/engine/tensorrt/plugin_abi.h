@@ -1,0 +1,245 @@
+#pragma once
+// What the core and a TensorRT plug-in say to one another, in C: no STL, exception or ownership crosses, so
+// that a plug-in built by another compiler, or against other headers, is refused by a number and not by a
+// crash.
+//
+// One source makes one plug-in for each major of NVIDIA's headers (10, 11, RTX), because the majors' vtables
+// differ. The core looks for an installed TensorRT, asks the library itself for its version, and loads the
+// plug-in that was made for it.
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Raised with every change of what is declared here.
+#define TRT_ASR_TENSORRT_ABI 1u
+/// The one symbol of a plug-in: `const TrtAsrPlugin* trt_asr_tensorrt_plugin(void)`.
+#define TRT_ASR_TENSORRT_ENTRY "trt_asr_tensorrt_plugin"
+#define TRT_ASR_RANK_MAX 8
+
+/// Outcome of a call; everything but `TRT_ASR_OK` fills the TrtAsrFailure.
+enum {
+  TRT_ASR_OK = 0,
+  TRT_ASR_BACKEND_UNAVAILABLE = 1,  ///< A library is missing, of another version, or finds no driver.
+  TRT_ASR_ENGINE_BUILD = 2,         ///< The graph cannot be parsed or built.
+  TRT_ASR_ENGINE_STALE = 3,         ///< A plan that is damaged, or of another version or GPU.
+  TRT_ASR_DEVICE_MEMORY = 4,
+  TRT_ASR_CONTRACT_MISMATCH = 5,  ///< A name, dtype, rank or shape is not what the engine has.
+  TRT_ASR_CANCELLED = 6,
+  TRT_ASR_INTERNAL = 7,
+};
+
+/// Filled by the callee; each text ends with 0 and is cut where it is too long.
+typedef struct TrtAsrFailure {
+  int32_t code;
+  char field[128];
+  char expected[256];
+  char received[1024];
+  char remedy[256];
+} TrtAsrFailure;
+
+enum {
+  TRT_ASR_F32 = 0,
+  TRT_ASR_F16 = 1,
+  TRT_ASR_BF16 = 2,
+  TRT_ASR_I8 = 3,
+  TRT_ASR_U8 = 4,
+  TRT_ASR_I32 = 5,
+  TRT_ASR_I64 = 6,
+  TRT_ASR_BOOL = 7,
+  TRT_ASR_OTHER = 8
+};
+
+enum { TRT_ASR_LOG_ERROR = 0, TRT_ASR_LOG_WARNING = 1, TRT_ASR_LOG_INFO = 2, TRT_ASR_LOG_VERBOSE = 3 };
+
+/// TensorRT's own messages. Called from any thread, several at once; the plug-in itself writes nowhere.
+/// `write` may be null.
+typedef struct TrtAsrLog {
+  void* context;
+  void (*write)(void* context, int32_t severity, const char* text);
+} TrtAsrLog;
+
+/// Receives bytes in order; a return other than 0 stops the call with TRT_ASR_INTERNAL. Called on the thread
+/// of the call.
+typedef struct TrtAsrSink {
+  void* context;
+  int32_t (*write)(void* context, const void* bytes, size_t count);
+} TrtAsrSink;
+
+/// Progress of a build: `done` of `steps` in a phase. The first phase is "parse", the rest are TensorRT's own
+/// and nest: a phase may begin before the one before it has ended. Called from TensorRT's threads, one at a
+/// time, up to the end of `build`. Returns 0 to go on, anything else to cancel, which TensorRT heeds at its
+/// next step.
+typedef struct TrtAsrProgress {
+  void* context;
+  int32_t (*report)(void* context, const char* phase, int32_t done, int32_t steps);
+} TrtAsrProgress;
+
+// CONTRACT: contexts are closed before their engine, engines before their runtime; a plug-in and the
+// libraries handed to it are never unloaded. WHY: TensorRT keeps the first logger it sees for the whole
+// process, and threads of its own.
+typedef struct TrtAsrRuntime
+    TrtAsrRuntime;  ///< An opened TensorRT library; its functions may be called from several threads.
+typedef struct TrtAsrEngine TrtAsrEngine;    ///< A plan on a GPU. Contexts of one engine may run at once.
+typedef struct TrtAsrContext TrtAsrContext;  ///< One stream of execution; used by one thread at a time.
+
+typedef struct TrtAsrOpen {
+  uint32_t struct_size;
+  void* library;  ///< Handle of dlopen on libnvinfer / libtensorrt_rtx; stays the caller's, and open.
+  const char* library_path;  ///< For messages.
+  /// libnvonnxparser / libtensorrt_onnxparser_rtx of the same installation; opened when something is built.
+  /// May be null.
+  const char* parser_path;
+  TrtAsrLog log;
+} TrtAsrOpen;
+
+/// The extents of one input that a plan is made for: rank in [0, TRT_ASR_RANK_MAX], 0 <= min <= opt <= max.
+typedef struct TrtAsrProfile {
+  const char* input;
+  int32_t rank;
+  int64_t min[TRT_ASR_RANK_MAX];
+  int64_t opt[TRT_ASR_RANK_MAX];
+  int64_t max[TRT_ASR_RANK_MAX];
+} TrtAsrProfile;
+
+typedef struct TrtAsrBuild {
+  uint32_t struct_size;
+  const void* onnx;  ///< The serialised graph; its dtypes are taken as they stand (strongly typed).
+  size_t onnx_bytes;
+  const char* onnx_path;  ///< Where relative external data is looked for; the file itself is not read.
+  const TrtAsrProfile* profiles;  ///< One for each input with a dynamic extent; together they are profile 0.
+  size_t profiles_count;
+  int32_t tf32;                 ///< 0: fp32 is fp32.
+  int32_t version_compatible;   ///< Runs with later minors too (`host_code` of TrtAsrLoad); ignored by RTX.
+  int32_t hardware_compatible;  ///< Runs on every GPU since Ampere; ignored by RTX.
+  int32_t optimization_level;   ///< 0 to 5; -1 leaves TensorRT's own.
+  size_t workspace_bytes;       ///< 0 leaves TensorRT's own.
+  /// RTX alone: 75, 80, 86, 89, 120, 121, or 1 alone for the GPU at hand; none: TensorRT-RTX's own default
+  /// set.
+  const int32_t* compute_capabilities;
+  size_t compute_capabilities_count;
+  const void* timing_cache;  ///< Bytes of an earlier build, or null. Those of another version are ignored.
+                             ///< RTX has none.
+  size_t timing_cache_bytes;
+  TrtAsrSink plan;
+  TrtAsrSink timing_cache_out;  ///< `write` may be null; with RTX nothing is written.
+  TrtAsrProgress progress;      ///< `report` may be null.
+} TrtAsrBuild;
+
+/// Why a plan cannot be used here, as TrtAsrPlanCheck counts it; more than one may hold.
+enum {
+  TRT_ASR_PLAN_VERSION = 1,
+  TRT_ASR_PLAN_COMPUTE_CAPABILITY = 2,
+  TRT_ASR_PLAN_OLD_DRIVER = 4,
+  TRT_ASR_PLAN_OLD_CUDA = 8,
+  TRT_ASR_PLAN_MEMORY = 16,
+  TRT_ASR_PLAN_MALFORMED = 32,
+  TRT_ASR_PLAN_NO_GPU = 64,  ///< No driver or no GPU: what those say of the plan is not known.
+};
+
+/// What the header of a plan says.
+typedef struct TrtAsrPlanCheck {
+  int32_t checked;     ///< 0: this TensorRT reads no headers (10 and 11), so that only `load` tells.
+  int32_t suboptimal;  ///< It runs here, slower than one built for this GPU would.
+  uint32_t reasons;    ///< TRT_ASR_PLAN_...; 0 with TRT_ASR_OK.
+} TrtAsrPlanCheck;
+
+typedef struct TrtAsrLoad {
+  uint32_t struct_size;
+  const void* plan;  ///< May be unmapped after the call.
+  size_t plan_bytes;
+  /// Lets the plan bring host code along, as version-compatible plans do. Only for plans that were built
+  /// here.
+  int32_t host_code;
+} TrtAsrLoad;
+
+/// When RTX compiles kernels for the very shapes of a run: never, in the background while general ones run,
+/// or before the first run with those shapes, which then waits and allocates.
+enum { TRT_ASR_SPECIALIZE_NEVER = 0, TRT_ASR_SPECIALIZE_LAZY = 1, TRT_ASR_SPECIALIZE_EAGER = 2 };
+
+typedef struct TrtAsrOpenContext {
+  uint32_t struct_size;
+  void* memory;   ///< Device memory to work in, aligned to 256 bytes; stays the caller's. Null where
+                  ///< context_bytes is 0.
+  int64_t bytes;  ///< At least context_bytes.
+  const void* runtime_cache;  ///< RTX alone, may be null: kernels compiled by an earlier process. A damaged
+                              ///< one is ignored.
+  size_t runtime_cache_bytes;
+  int32_t specialize;  ///< TRT_ASR_SPECIALIZE_...; RTX alone.
+} TrtAsrOpenContext;
+
+/// A tensor as an engine has it; -1 is a dynamic extent. Extents of min, opt and max are of profile 0, for
+/// inputs.
+typedef struct TrtAsrTensor {
+  const char* name;  ///< Lives as long as the engine.
+  int32_t dtype;
+  int32_t is_input;
+  int32_t on_host;  ///< A shape tensor: its address is in host memory.
+  int32_t rank;
+  int64_t shape[TRT_ASR_RANK_MAX];
+  int64_t min[TRT_ASR_RANK_MAX];
+  int64_t opt[TRT_ASR_RANK_MAX];
+  int64_t max[TRT_ASR_RANK_MAX];
+} TrtAsrTensor;
+
+/// The plug-in. Every pointer is set. A function that can fail returns a code and fills the failure, which is
+/// never null.
+typedef struct TrtAsrPlugin {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  const char* flavour;      ///< "10", "11" or "rtx".
+  int32_t headers_version;  ///< As getInferLibVersion counts: 10.16.1 is 101601, RTX 1.6.1 is 10601.
+
+  /// Checks the library's version before anything virtual is called. TRT_ASR_BACKEND_UNAVAILABLE.
+  int32_t (*open)(const TrtAsrOpen* given, TrtAsrRuntime** runtime, TrtAsrFailure* failure);
+  void (*close)(TrtAsrRuntime* runtime);
+  int32_t (*library_version)(const TrtAsrRuntime* runtime);
+
+  /// TRT_ASR_ENGINE_BUILD with the parser's or builder's own errors, TRT_ASR_CANCELLED,
+  /// TRT_ASR_BACKEND_UNAVAILABLE (no parser).
+  int32_t (*build)(TrtAsrRuntime* runtime, const TrtAsrBuild* given, TrtAsrFailure* failure);
+
+  /// Reads the header of a plan without loading it, in microseconds; `bytes` may be the first
+  /// plan_header_bytes alone. `check` is filled whatever is returned: TRT_ASR_OK; TRT_ASR_ENGINE_STALE;
+  /// TRT_ASR_DEVICE_MEMORY (no room for the weights); TRT_ASR_BACKEND_UNAVAILABLE where there is no GPU and
+  /// nothing else is wrong with the header.
+  int32_t (*check_plan)(TrtAsrRuntime* runtime, const void* plan, size_t bytes, TrtAsrPlanCheck* check,
+                        TrtAsrFailure* failure);
+  /// Bytes that check_plan needs; 0 where this TensorRT reads no headers.
+  size_t (*plan_header_bytes)(TrtAsrRuntime* runtime);
+
+  /// TRT_ASR_ENGINE_STALE, TRT_ASR_BACKEND_UNAVAILABLE (no driver, no GPU), TRT_ASR_DEVICE_MEMORY.
+  int32_t (*load)(TrtAsrRuntime* runtime, const TrtAsrLoad* given, TrtAsrEngine** engine,
+                  TrtAsrFailure* failure);
+  void (*unload)(TrtAsrEngine* engine);
+  size_t (*tensors_count)(const TrtAsrEngine* engine);
+  int32_t (*tensor)(const TrtAsrEngine* engine, size_t index, TrtAsrTensor* out);
+  /// Bytes of device memory that a context works in, over all shapes of its profile.
+  int64_t (*context_bytes)(const TrtAsrEngine* engine);
+  /// What the engine is made of, as JSON: layers, formats, precisions.
+  int32_t (*inspect)(TrtAsrEngine* engine, TrtAsrSink sink, TrtAsrFailure* failure);
+
+  /// TRT_ASR_CONTRACT_MISMATCH (memory too small or not aligned), TRT_ASR_DEVICE_MEMORY.
+  int32_t (*open_context)(TrtAsrEngine* engine, const TrtAsrOpenContext* given, TrtAsrContext** context,
+                          TrtAsrFailure* failure);
+  void (*close_context)(TrtAsrContext* context);
+  /// RTX alone; elsewhere nothing is written.
+  int32_t (*runtime_cache)(TrtAsrContext* context, TrtAsrSink sink, TrtAsrFailure* failure);
+
+  /// Shape and address of tensor `index`; the shape of an output is not set. Neither allocates nor waits.
+  int32_t (*set_shape)(TrtAsrContext* context, size_t index, const int64_t* shape, int32_t rank,
+                       TrtAsrFailure* failure);
+  int32_t (*set_address)(TrtAsrContext* context, size_t index, void* address, TrtAsrFailure* failure);
+  /// Shape that an output will have with the input shapes as they are set.
+  int32_t (*output_shape)(TrtAsrContext* context, size_t index, int64_t* shape, int32_t* rank,
+                          TrtAsrFailure* failure);
+  /// Starts a run on a cudaStream_t. Neither allocates nor waits, so that it can be captured in a CUDA graph.
+  int32_t (*enqueue)(TrtAsrContext* context, void* stream, TrtAsrFailure* failure);
+} TrtAsrPlugin;
+
+#ifdef __cplusplus
+}
+#endif

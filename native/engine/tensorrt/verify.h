@@ -1,0 +1,78 @@
+#pragma once
+// A fresh engine has to reproduce the reference before it is used: ONNX Runtime on the same fp32 graph, over
+// seeded ragged inputs. The engine may be any; the GPU's own check of a plan is this.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/tensorrt/plan_key.h"
+
+namespace trt_asr {
+
+/// How far a candidate may be from the reference. `verify_limits` says where the numbers come from.
+struct VerifyLimits {
+  double cosine_min;  ///< Of each row's valid values.
+  double absolute;    ///< |a - b| <= absolute + relative |b|; both 0: the cosine alone counts.
+  double relative;
+  double
+      tie;  ///< Two classes whose reference logits differ by less than tie * (1 + rms of the row) are a tie.
+};
+[[nodiscard]] VerifyLimits verify_limits(Precision precision) noexcept;
+
+/// Values that an integer input takes instead of those it would be given, ends included.
+struct VerifyRange {
+  std::string input;
+  std::int64_t min;
+  std::int64_t max;
+};
+
+/// What a graph is run on. Extents come from the graphs: the first dynamic axis of a tensor is its rows;
+/// every further one is frames (`lengths`, `encoded_lengths`), or 1 where there are no lengths. Floats are
+/// N(0, 1); a float input with frames is zero beyond its row's length. Integers [rows]: the lengths, or 1;
+/// other integers: token ids in 0 ... vocabulary, the blank included.
+struct VerifyShape {
+  std::int32_t rows = 1;
+  std::vector<std::int32_t> lengths;          ///< [rows] feature frames of an encoder's input; else empty.
+  std::vector<std::int32_t> encoded_lengths;  ///< [rows] valid frames of its output, as the host counts them.
+  std::int32_t vocabulary = 0;
+  std::string logits;       ///< Output whose best classes have to agree; empty for none.
+  std::int32_t tokens = 0;  ///< Its first classes, blank included, are tokens; the rest are durations.
+  std::uint64_t seed = 1;
+  std::vector<VerifyRange> ranges;
+};
+
+/// Lengths from `longest` down to `shortest`, the first the longest, the others spread by the seed.
+[[nodiscard]] std::vector<std::int32_t> ragged_lengths(std::int32_t rows, std::int32_t shortest,
+                                                       std::int32_t longest, std::uint64_t seed);
+
+/// What was seen of one output.
+struct VerifyFigures {
+  std::string tensor;
+  std::size_t values = 0;  ///< Valid ones that were compared.
+  double cosine_min = 1;   ///< The worst row.
+  double error_max = 0;    ///< |a - b|
+  std::size_t ties = 0;    ///< Rows of logits whose best class differs by a tie.
+};
+
+struct VerifyReport {
+  Precision precision = Precision::fp32;
+  std::vector<VerifyFigures> outputs;
+
+  /// One line: "fp16: encoded cosine 0.999998, error 6.0e-03, 4096 values; ..."
+  [[nodiscard]] std::string text() const;
+};
+
+/// Runs both engines on the same inputs, in host memory, and holds every output of the candidate against the
+/// reference's: floats by the limits of the precision, over valid frames, finite; integers identical; best
+/// tokens and best durations equal unless the reference itself has a tie. Outputs of the candidate that the
+/// reference lacks, and the reverse, are errors. Allocates; not for the steady state.
+/// Errors: ERR_ENGINE_BUILD naming candidate and tensor; ERR_BAD_ARGUMENT (a shape that is none);
+/// what the engines themselves report.
+[[nodiscard]] Result<VerifyReport> verify_engine(const std::shared_ptr<Engine>& reference,
+                                                 const std::shared_ptr<Engine>& candidate,
+                                                 Precision precision, const VerifyShape& shape) noexcept;
+
+}  // namespace trt_asr

@@ -1,0 +1,65 @@
+#pragma once
+// A model's graphs as engines: on ONNX Runtime, or on a GPU through TensorRT.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "decode/greedy_decoder.h"
+#include "encoder/encoder.h"
+#include "engine/engine.h"
+#include "engine/tensorrt/gpu_engines.h"
+
+namespace trt_asr {
+
+/// How a model runs on a GPU.
+struct GpuConfig {
+  trt::GpuOptions options;
+  trt::ProfileLimits
+      encoder;  ///< Of the contract; the least number of frames is 1, as windows end where audio does.
+  trt::ProfileLimits prediction;  ///< Predictor and joint.
+  /// Runs the stages one by one with everything in between on the host, as on the CPU: slow, and the oracle
+  /// of the fast way.
+  bool stepwise = false;
+};
+
+class GraphLoader {
+ public:
+  /// Without `gpu`: ONNX Runtime with `threads`. Errors: ERR_BACKEND_UNAVAILABLE.
+  [[nodiscard]] static Result<GraphLoader> open(const std::optional<GpuConfig>& gpu,
+                                                std::int32_t threads) noexcept;
+
+  /// What the file says of itself, where the engine is yet to be built; nothing on the CPU, where the engine
+  /// tells.
+  [[nodiscard]] Result<std::optional<EngineInfo>> describe(const std::string& path) const noexcept;
+
+  /// `encoder`: its contract, by which the valid frames of a trial are counted. Errors: those of the
+  /// backends.
+  [[nodiscard]] Result<std::shared_ptr<Engine>> encoder(const std::string& path,
+                                                        const EncoderConfig& encoder) const noexcept;
+  /// Predictor, joint, or both in one.
+  [[nodiscard]] Result<std::shared_ptr<Engine>> prediction(const char* graph, const std::string& path,
+                                                           const DecodeRules& rules) const noexcept;
+
+  /// The GPU, or nothing.
+  [[nodiscard]] std::optional<cuda::Device> device() const noexcept;
+
+  /// Builds or finds the plan of each graph and opens nothing: what `build-engines` does. `rebuild` even
+  /// where there is one.
+  [[nodiscard]] Result<Plan> plan_encoder(const std::string& path, const EncoderConfig& encoder,
+                                          bool rebuild) const noexcept;
+  [[nodiscard]] Result<Plan> plan_prediction(const char* graph, const std::string& path,
+                                             const DecodeRules& rules, bool rebuild) const noexcept;
+
+ private:
+  [[nodiscard]] trt::GraphRequest encoder_request(const std::string& path,
+                                                  const EncoderConfig& encoder) const;
+  [[nodiscard]] Result<trt::GraphRequest> prediction_request(const char* graph, const std::string& path,
+                                                             const DecodeRules& rules) const;
+
+  std::int32_t threads_ = 1;
+  GpuConfig config_;
+  std::shared_ptr<trt::GpuEngines> gpu_;
+};
+
+}  // namespace trt_asr

@@ -1,0 +1,384 @@
+// GpuEngines over stand-ins of the CUDA library, a TensorRT plug-in and the driver: what is built, found,
+// tried, refused and kept.
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fstream>
+
+#include "check.h"
+#include "engine/onnx/wire.h"
+#include "engine/tensorrt/inspect_plan.h"
+#include "gpu_fixture.h"
+
+using namespace gpu_fixture;
+using namespace trt_asr;
+using trt::GpuEngines;
+using trt::GraphRequest;
+using trt::GraphSide;
+
+namespace {
+
+const std::string demo = std::string(TRT_ASR_MODELS) + "/demo-en/";
+const std::string fixtures = std::string(TRT_ASR_FIXTURES) + "/models/";
+constexpr const char* child_variable = "GPU_PLANS_TEST_CHILD";
+
+GraphRequest joint_request(const std::string& path = demo + "joint.onnx") {
+  GraphRequest request;
+  request.graph = "joint";
+  request.path = path;
+  request.side = GraphSide::prediction;
+  request.limits.batch = {1, 2, 8};
+  request.trial.rows = 3;
+  request.trial.vocabulary = 192;
+  request.trial.tokens = 193;
+  request.trial.logits = "logits";
+  return request;
+}
+
+std::shared_ptr<GpuEngines> opened(trt::GpuOptions options) {
+  auto engines = GpuEngines::open(std::move(options));
+  REQUIRE_OK(engines);
+  return engines.take();
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// This program again, as a process that only asks for the plan; its words are "built" or "found".
+FILE* start_child(const fs::path& cache) {
+  const std::string command = std::string(child_variable) + "='" + cache.string() + "' '" +
+                              fs::read_symlink("/proc/self/exe").string() + "'";
+  return popen(command.c_str(), "r");
+}
+
+std::string finish_child(FILE* child) {
+  std::string text;
+  std::array<char, 4096> part{};
+  while (std::fgets(part.data(), part.size(), child) != nullptr) text += part.data();
+  const int status = pclose(child);
+  CHECK_MESSAGE(WIFEXITED(status) && WEXITSTATUS(status) == 0, text);
+  return text;
+}
+
+/// y = x + w, x [B, 4], with w in a file beside the graph.
+void write_external_graph(const fs::path& folder, float weight) {
+  using namespace onnx;
+  const auto message = [](Buffer& out, std::uint32_t field, const Buffer& of) {
+    append_bytes_field(out, field, of);
+  };
+  const auto value = [&](const char* name) {
+    Buffer batch, width, shape, tensor, type, info;
+    append_text_field(batch, 2, "B");
+    append_varint_field(width, 1, 4);
+    message(shape, 1, batch);
+    message(shape, 1, width);
+    append_varint_field(tensor, 1, 1);
+    message(tensor, 2, shape);
+    message(type, 1, tensor);
+    append_text_field(info, 1, name);
+    message(info, 2, type);
+    return info;
+  };
+  Buffer node, weights, entry, graph, opset, model;
+  append_text_field(node, 1, "x");
+  append_text_field(node, 1, "w");
+  append_text_field(node, 2, "y");
+  append_text_field(node, 3, "add");
+  append_text_field(node, 4, "Add");
+  append_varint_field(weights, 1, 4);
+  append_varint_field(weights, 2, 1);
+  append_text_field(weights, 8, "w");
+  append_text_field(entry, 1, "location");
+  append_text_field(entry, 2, "weights.bin");
+  message(weights, 13, entry);
+  append_varint_field(weights, 14, 1);
+  message(graph, 1, node);
+  append_text_field(graph, 2, "g");
+  message(graph, 5, weights);
+  message(graph, 11, value("x"));
+  message(graph, 12, value("y"));
+  append_varint_field(opset, 2, 17);
+  append_varint_field(model, 1, 8);
+  message(model, 7, graph);
+  message(model, 8, opset);
+  std::ofstream(folder / "graph.onnx", std::ios::binary)
+      .write(reinterpret_cast<const char*>(model.data()), static_cast<std::streamsize>(model.size()));
+  const std::array<float, 4> numbers{weight, weight, weight, weight};
+  std::ofstream(folder / "weights.bin", std::ios::binary)
+      .write(reinterpret_cast<const char*>(numbers.data()), sizeof numbers);
+}
+
+}  // namespace
+
+CASE("the search finds the stand-ins, names the GPU, and says what is missing") {
+  const Folder cache;
+  const auto engines = opened(options_of(cache.path()));
+  CHECK(engines->tensorrt().text() == "TensorRT 11.1.0");
+  CHECK(engines->device().index == 0);
+  for (const std::int32_t gpu : {-1, 1}) {
+    trt::GpuOptions second = options_of(cache.path());
+    second.gpu = gpu;
+    const auto refused = GpuEngines::open(second);
+    REQUIRE(!refused.ok());
+    CHECK(refused.error().code == ErrorCode::backend_unavailable);
+  }
+  const Variable none("STAND_IN_DRIVER_ERROR", "100");
+  const auto refused = GpuEngines::open(options_of(cache.path()));
+  REQUIRE(!refused.ok());
+  CHECK(refused.error().code == ErrorCode::backend_unavailable);
+  CHECK_MESSAGE(contains(refused.error().received, "no CUDA-capable device"), refused.error().received);
+}
+
+CASE("a driver without a GPU is no GPU") {
+  const Folder cache;
+  const Variable none("STAND_IN_GPUS", "0");
+  const auto refused = GpuEngines::open(options_of(cache.path()));
+  REQUIRE(!refused.ok());
+  CHECK(refused.error().code == ErrorCode::backend_unavailable);
+  CHECK_MESSAGE(contains(refused.error().received, "none"), refused.error().received);
+}
+
+CASE("plans for other compute capabilities are RTX's alone") {
+  const Folder cache;
+  trt::GpuOptions options = options_of(cache.path());
+  options.targets = {89};
+  const auto refused = GpuEngines::open(options);
+  REQUIRE(!refused.ok());
+  CHECK(refused.error().code == ErrorCode::bad_argument);
+}
+
+CASE("built and tried once, found from then on, built again when asked") {
+  const Tidy tidy;
+  const Folder cache;
+  std::vector<std::string> phases;
+  trt::GpuOptions options = options_of(cache.path());
+  options.progress = [&](const trt::BuildProgress& progress) {
+    CHECK(progress.graph == "joint");
+    phases.push_back(progress.phase);
+  };
+  const auto engines = opened(options);
+  const long built = builds();
+  auto first = engines->plan(joint_request());
+  REQUIRE_OK(first);
+  CHECK(first.value().built && builds() == built + 1);
+  CHECK(std::find(phases.begin(), phases.end(), "optimise") != phases.end());
+  CHECK(phases.back() == "compare with ONNX Runtime");
+  CHECK_MESSAGE(contains(first.value().file.header(), "logits cosine 1.0000000"),
+                first.value().file.header());
+  const long loaded = loads();
+  const auto second = opened(options_of(cache.path()))->plan(joint_request());
+  REQUIRE_OK(second);
+  CHECK(!second.value().built && builds() == built + 1);
+  // Its verdict lies with it: it is not tried again.
+  CHECK(loads() == loaded);
+  const auto again = engines->plan(joint_request(), true);
+  REQUIRE_OK(again);
+  CHECK(again.value().built && builds() == built + 2);
+  CHECK(cache.count(".plan") == 1);
+}
+
+CASE("what the plan depends on makes another plan") {
+  const Folder cache;
+  const long built = builds();
+  const auto plan = [&](const trt::GpuOptions& options, const GraphRequest& request) {
+    const auto made = opened(options)->plan(request);
+    REQUIRE_OK(made);
+    return made.value().built;
+  };
+  trt::GpuOptions options = options_of(cache.path());
+  GraphRequest request = joint_request();
+  CHECK(plan(options, request));
+  request.limits.batch.max = 9;
+  CHECK(plan(options, request));
+  options.precision = Precision::fp16;
+  CHECK(plan(options, request));
+  options.tf32 = true;
+  CHECK(plan(options, request));
+  options.places.tensorrt = stand_ins + "/newer";
+  CHECK(plan(options, request));
+  CHECK(!plan(options, request));
+  CHECK(builds() == built + 5);
+}
+
+CASE("another process finds the plan; of two that want it at once one builds") {
+  const Folder cache;
+  FILE* const one = start_child(cache.path());
+  FILE* const two = start_child(cache.path());
+  const std::string words = finish_child(one) + finish_child(two);
+  CHECK_MESSAGE(contains(words, "built") && contains(words, "found"), words);
+  CHECK(contains(finish_child(start_child(cache.path())), "found"));
+  const auto here = opened(options_of(cache.path()))->plan(joint_request());
+  REQUIRE_OK(here);
+  CHECK(!here.value().built);
+}
+
+CASE("a build that is cancelled ends as that and leaves no plan") {
+  const Tidy tidy;
+  const Folder cache;
+  int steps = 0;
+  trt::GpuOptions options = options_of(cache.path());
+  options.progress = [&](const trt::BuildProgress&) { ++steps; };
+  options.cancelled = [&] { return steps >= 2; };
+  const Variable many("STAND_IN_BUILD_STEPS", "1000");
+  const auto cancelled = opened(options)->plan(joint_request());
+  REQUIRE(!cancelled.ok());
+  CHECK_MESSAGE(cancelled.error().code == ErrorCode::closed, cancelled.error().message());
+  CHECK(steps < 10);
+  CHECK(cache.count(".plan") == 0 && cache.count(".tmp") == 0);
+}
+
+CASE("an engine that computes something else is refused by the tensor, and nothing of it is kept") {
+  const Tidy tidy;
+  const Folder cache;
+  const auto engines = opened(options_of(cache.path()));
+  {
+    const Variable wrong("STAND_IN_WRONG", "logits");
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      const auto refused = engines->engine(joint_request());
+      REQUIRE(!refused.ok());
+      CHECK(refused.error().code == ErrorCode::engine_build);
+      CHECK_MESSAGE(contains(refused.error().field, "logits"), refused.error().message());
+      CHECK(cache.count(".plan") == 0 && cache.count(".tmp") == 0);
+    }
+  }
+  CHECK(engines->engine(joint_request()).ok());
+}
+
+CASE("an engine that cannot be run in its trial is refused with the engine's own words") {
+  const Tidy tidy;
+  const Folder cache;
+  const Variable failing("STAND_IN_FAIL_RUN", "1");
+  const auto refused = opened(options_of(cache.path()))->plan(joint_request());
+  REQUIRE(!refused.ok());
+  CHECK_MESSAGE(contains(refused.error().received, "illegal memory access"), refused.error().message());
+  CHECK(cache.count(".plan") == 0);
+}
+
+CASE("no device memory for the trial is no fault of the plan, and says so") {
+  const Tidy tidy;
+  const Folder cache;
+  const Variable little("STAND_IN_DEVICE_BYTES", std::to_string(devices().device_bytes_live() + 100));
+  const auto refused = opened(options_of(cache.path()))->plan(joint_request());
+  REQUIRE(!refused.ok());
+  CHECK_MESSAGE(refused.error().code == ErrorCode::device_memory, refused.error().message());
+}
+
+CASE("a plan that TensorRT no longer takes is told as stale") {
+  const Tidy tidy;
+  const Folder cache;
+  const auto engines = opened(options_of(cache.path()));
+  REQUIRE_OK(engines->plan(joint_request()));
+  const Variable stale("STAND_IN_STALE", "1");
+  const auto refused = engines->engine(joint_request());
+  REQUIRE(!refused.ok());
+  CHECK(refused.error().code == ErrorCode::engine_stale);
+  CHECK(!refused.error().remedy.empty());
+}
+
+CASE("a quantised graph is refused by name, with the way out") {
+  const Folder cache;
+  GraphRequest request = joint_request(fixtures + "tiny-sherpa/joiner.int8.onnx");
+  for (const Precision precision : {Precision::fp16, Precision::fp32}) {
+    const long built = builds();
+    const auto refused = opened(options_of(cache.path(), precision))->plan(request);
+    REQUIRE(!refused.ok());
+    CHECK_MESSAGE(refused.error().code == ErrorCode::engine_build, refused.error().message());
+    CHECK_MESSAGE(contains(refused.error().message(), "joiner.int8.onnx"), refused.error().message());
+    CHECK_MESSAGE(contains(refused.error().remedy, "fp32"), refused.error().message());
+    CHECK(builds() == built);
+  }
+}
+
+CASE("files that are missing or no graphs are named before anything is built") {
+  const Folder cache;
+  const auto engines = opened(options_of(cache.path()));
+  const long built = builds();
+  const auto missing = engines->plan(joint_request(demo + "not-there.onnx"));
+  REQUIRE(!missing.ok());
+  CHECK(missing.error().code == ErrorCode::model_not_found);
+  const auto garbage = engines->plan(joint_request(__FILE__));
+  REQUIRE(!garbage.ok());
+  CHECK_MESSAGE(garbage.error().code == ErrorCode::model_corrupt, garbage.error().message());
+  CHECK(builds() == built);
+}
+
+CASE("weights beside the graph: found, part of the key, and named when they are missing") {
+  const Tidy tidy;
+  const Folder cache;
+  const Folder model;
+  write_external_graph(model.path(), 2.0F);
+  GraphRequest request;
+  request.graph = "joint";
+  request.path = (model.path() / "graph.onnx").string();
+  request.side = GraphSide::prediction;
+  request.limits.batch = {1, 2, 8};
+  request.trial.rows = 2;
+  const auto engines = opened(options_of(cache.path()));
+  auto first = engines->plan(request);
+  REQUIRE_OK(first);
+  CHECK(first.value().built);
+  write_external_graph(model.path(), 3.0F);
+  auto second = engines->plan(request);
+  REQUIRE_OK(second);
+  CHECK(second.value().built);
+  CHECK(cache.count(".plan") == 2);
+  REQUIRE_OK(engines->engine(request));
+  fs::remove(model.path() / "weights.bin");
+  const auto missing = engines->plan(request);
+  REQUIRE(!missing.ok());
+  CHECK_MESSAGE(missing.error().code == ErrorCode::model_not_found, missing.error().message());
+  CHECK_MESSAGE(contains(missing.error().message(), "weights.bin"), missing.error().message());
+}
+
+CASE("a plan can be looked into: usable, of another TensorRT, without a TensorRT, damaged") {
+  const Tidy tidy;
+  const Folder cache;
+  std::string path;
+  {
+    const auto plan = opened(options_of(cache.path()))->plan(joint_request());
+    REQUIRE_OK(plan);
+    path = plan.value().file.path().string();
+  }
+  const auto usable = trt::inspect_plan(path, {stand_ins, stand_ins}, 0);
+  REQUIRE_OK(usable);
+  CHECK_MESSAGE(usable.value().verdict == "usable", usable.value().verdict);
+  CHECK(usable.value().layers == "{\"Layers\": []}");
+  const auto other = trt::inspect_plan(path, {stand_ins + "/newer", stand_ins}, 0);
+  REQUIRE_OK(other);
+  CHECK_MESSAGE(contains(other.value().verdict, "110203"), other.value().verdict);
+  const auto absent = trt::inspect_plan(path, {cache.path().string(), cache.path().string()}, 0);
+  REQUIRE_OK(absent);
+  CHECK_MESSAGE(contains(absent.value().verdict, "not known"), absent.value().verdict);
+  const auto other_gpu = trt::inspect_plan(path, {stand_ins, stand_ins}, 7);
+  REQUIRE_OK(other_gpu);
+  CHECK_MESSAGE(other_gpu.value().verdict != "usable", other_gpu.value().verdict);
+  {
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(2000);
+    file.put('\x7f');
+  }
+  const auto damaged = trt::inspect_plan(path, {stand_ins, stand_ins}, 0);
+  REQUIRE(!damaged.ok());
+  CHECK(damaged.error().code == ErrorCode::engine_stale);
+}
+
+namespace {
+
+/// In a child process the one case is the plan that it was started for.
+[[maybe_unused]] const bool is_child = [] {
+  const char* const cache = std::getenv(child_variable);
+  if (cache == nullptr) return false;
+  check::cases().clear();
+  check::cases().push_back({"child", [cache] {
+                              const auto plan = opened(options_of(cache))->plan(joint_request());
+                              REQUIRE_OK(plan);
+                              std::printf("%s\n", plan.value().built ? "built" : "found");
+                            }});
+  return true;
+}();
+
+}  // namespace

@@ -1,0 +1,249 @@
+// The whole recogniser on a GPU that is none: TrtEngine over stand-ins of the CUDA library, a TensorRT
+// plug-in and the driver gives what the CPU path gives.
+
+#include <cmath>
+
+#include "allocation_counter.h"
+#include "check.h"
+#include "golden.h"
+#include "gpu_fixture.h"
+#include "recognizer_fixture.h"
+
+using namespace fixture;
+using gpu_fixture::devices;
+using gpu_fixture::Folder;
+using gpu_fixture::Tidy;
+using gpu_fixture::Variable;
+using trt_asr::Precision;
+
+namespace {
+
+RecognizerConfig demo_en() {
+  const std::string base = std::string(TRT_ASR_MODELS) + "/demo-en/";
+  return config_of(base + "encoder.onnx", base + "predictor.onnx", base + "joint.onnx", base + "vocab.txt");
+}
+
+/// The same model on the GPU. The cache of plans is shared by the program.
+RecognizerConfig on_gpu(RecognizerConfig config, Precision precision = Precision::fp32) {
+  static const Folder cache;
+  trt_asr::GpuConfig gpu;
+  gpu.options = gpu_fixture::options_of(cache.path(), precision);
+  gpu.encoder.batch = {1, 1, 2};
+  gpu.encoder.frames = {16, 1000, 3000};
+  gpu.prediction.batch = {1, 1, 4};
+  config.model.gpu = gpu;
+  return config;
+}
+
+std::unique_ptr<Outcome> transcribe(Recognizer& recognizer, Listener& listener,
+                                    std::span<const float> samples) {
+  auto outcome = std::make_unique<Outcome>();
+  const auto id = recognizer.start(outcome.get());
+  REQUIRE_OK(id);
+  REQUIRE_OK(feed(recognizer, listener, id.value(), *outcome, samples, 100000));
+  listener.wait(*outcome);
+  return outcome;
+}
+
+bool same_tokens(const Outcome& a, const Outcome& b) {
+  return std::equal(a.tokens.begin(), a.tokens.end(), b.tokens.begin(), b.tokens.end(),
+                    [](const Token& x, const Token& y) {
+                      return x.id == y.id && x.frame == y.frame && x.duration_frames == y.duration_frames &&
+                             std::abs(x.confidence - y.confidence) < 1e-5F;
+                    });
+}
+
+/// Clips of a golden set, one after the other, on both; the GPU's tokens have to be the CPU's.
+void check_as_on_cpu(const RecognizerConfig& config, const char* set_name, std::size_t clips_min) {
+  const Tidy tidy;
+  const golden::Set set(set_name);
+  Listener listener;
+  auto cpu = Recognizer::open(config, listener.sink());
+  REQUIRE_OK(cpu);
+  auto gpu = Recognizer::open(on_gpu(config), listener.sink());
+  REQUIRE_OK(gpu);
+  CHECK(gpu.value()->model().encoder->info().backend == "tensorrt");
+  const auto items = set.all("item");
+  CHECK(items.size() >= clips_min);
+  std::size_t tokens = 0;
+  for (const auto& item : items) {
+    const auto samples = set.clip(item[1]);
+    const auto wanted = transcribe(*cpu.value(), listener, samples);
+    const auto received = transcribe(*gpu.value(), listener, samples);
+    CHECK_MESSAGE(received->last == EventKind::end, item[1] + " " + received->message);
+    CHECK_MESSAGE(same_tokens(*wanted, *received), config.model.files.encoder + " " + item[1]);
+    CHECK(wanted->window_ends == received->window_ends);
+    tokens += wanted->tokens.size();
+  }
+  CHECK(tokens > 0);
+  std::printf("    %s: %zu clips, %zu tokens\n", config.model.files.encoder.c_str(), items.size(), tokens);
+}
+
+/// Edits that make one list of ids of another.
+std::size_t edits(const std::vector<Token>& a, const std::vector<Token>& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1].id == b[j - 1].id ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+/// Speech with pauses, longer than a window.
+std::vector<float> long_file() {
+  const auto clip = golden::Set("tiny").clip("speech.192000");
+  std::vector<float> file;
+  for (int i = 0; i < 4; ++i) {
+    file.insert(file.end(), clip.begin(), clip.end());
+    file.insert(file.end(), 16000, 0.0F);
+  }
+  return file;
+}
+
+}  // namespace
+
+CASE("demo-en: token for token what the CPU gives") {
+  check_as_on_cpu(demo_en(), "demo-en", 2);
+}
+CASE("ours: the same") {
+  check_as_on_cpu(tiny_ours(), "tiny", 20);
+}
+CASE("NeMo's layout, fused: the same") {
+  check_as_on_cpu(tiny_nemo(), "tiny", 20);
+}
+CASE("sherpa's layout: the same") {
+  check_as_on_cpu(tiny_sherpa(), "tiny", 20);
+}
+CASE("RNN-T, split and fused: the same") {
+  check_as_on_cpu(rnnt_ours(), "rnnt", 20);
+  check_as_on_cpu(rnnt_nemo(), "rnnt", 20);
+}
+CASE("CTC, with lengths and without: the same") {
+  check_as_on_cpu(ctc_ours(), "ctc", 20);
+  check_as_on_cpu(ctc_nemo(), "ctc", 20);
+}
+CASE("CTC, cache-aware: the same") {
+  check_as_on_cpu(ctc_causal(), "ctc-causal", 20);
+}
+
+CASE("fp16: few tokens of demo-en are others") {
+  const Tidy tidy;
+  const golden::Set set("demo-en");
+  Listener listener;
+  auto cpu = Recognizer::open(demo_en(), listener.sink());
+  REQUIRE_OK(cpu);
+  auto gpu = Recognizer::open(on_gpu(demo_en(), Precision::fp16), listener.sink());
+  REQUIRE_OK(gpu);
+  std::size_t wrong = 0;
+  std::size_t tokens = 0;
+  for (const auto& item : set.all("item")) {
+    const auto samples = set.clip(item[1]);
+    const auto wanted = transcribe(*cpu.value(), listener, samples);
+    const auto received = transcribe(*gpu.value(), listener, samples);
+    CHECK_MESSAGE(received->last == EventKind::end, received->message);
+    wrong += edits(wanted->tokens, received->tokens);
+    tokens += wanted->tokens.size();
+  }
+  std::printf("    %zu edits in %zu tokens\n", wrong, tokens);
+  CHECK(tokens > 20);
+  // CONTRACT: one token in a hundred. SOURCE: ONNX Runtime on the cast graphs. WHY: a layer in the wrong
+  // precision moves far more. TODO: none.
+  CHECK(wrong * 100 <= tokens);
+}
+
+CASE("files in several windows on two lanes, many at once: what the CPU gives") {
+  const Tidy tidy;
+  const auto file = long_file();
+  Listener listener;
+  RecognizerConfig config = tiny_ours();
+  auto cpu = Recognizer::open(config, listener.sink());
+  REQUIRE_OK(cpu);
+  const auto wanted = transcribe(*cpu.value(), listener, file);
+  CHECK(wanted->window_ends.size() >= 2);
+  config.lanes = 2;
+  config.sessions_max = 4;
+  auto gpu = Recognizer::open(on_gpu(config), listener.sink());
+  REQUIRE_OK(gpu);
+  std::vector<std::unique_ptr<Outcome>> outcomes;
+  for (int i = 0; i < 4; ++i) {
+    outcomes.push_back(std::make_unique<Outcome>());
+    const auto id = gpu.value()->start(outcomes.back().get());
+    REQUIRE_OK(id);
+    REQUIRE_OK(feed(*gpu.value(), listener, id.value(), *outcomes.back(), file, 40000));
+  }
+  for (const auto& outcome : outcomes) {
+    listener.wait(*outcome);
+    CHECK_MESSAGE(outcome->last == EventKind::end, outcome->message);
+    CHECK(same_tokens(*wanted, *outcome));
+  }
+}
+
+CASE("from open on: no allocation by the core, and no block of device or pinned memory") {
+  const Tidy tidy;
+  const auto file = long_file();
+  for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo(), tiny_sherpa(), ctc_ours(), ctc_causal()}) {
+    Listener listener;
+    auto recognizer = Recognizer::open(on_gpu(config), listener.sink());
+    REQUIRE_OK(recognizer);
+    Outcome outcomes[2];
+    const long core = allocation_counter::by_core;
+    const long blocks = devices().blocks_claimed();
+    const long pageable = devices().pageable_copies();
+    trt_asr::heap_owner() = trt_asr::HeapOwner::core;
+    for (Outcome& outcome : outcomes) {
+      const auto id = recognizer.value()->start(&outcome);
+      if (!feed(*recognizer.value(), listener, id.value(), outcome, file, 4000).ok()) break;
+      listener.wait(outcome);
+    }
+    trt_asr::heap_owner() = trt_asr::HeapOwner::host;
+    for (const Outcome& outcome : outcomes) CHECK_MESSAGE(outcome.last == EventKind::end, outcome.message);
+    const long by_core = allocation_counter::by_core - core;
+    CHECK_MESSAGE(by_core == 0, config.model.files.encoder + ": " + std::to_string(by_core) + " allocations");
+    CHECK(devices().blocks_claimed() == blocks);
+    CHECK(devices().pageable_copies() == pageable);
+  }
+}
+
+CASE("a run that fails ends its utterance with the reason, and the next one is served") {
+  const Tidy tidy;
+  const auto clip = golden::Set("tiny").clip("speech.192000");
+  Listener listener;
+  auto gpu = Recognizer::open(on_gpu(tiny_ours()), listener.sink());
+  REQUIRE_OK(gpu);
+  for (const char* fault : {"STAND_IN_FAIL_RUN", "STAND_IN_FAIL_ENQUEUE"}) {
+    std::unique_ptr<Outcome> failed;
+    {
+      const Variable failing(fault, "1");
+      failed = transcribe(*gpu.value(), listener, clip);
+    }
+    CHECK(failed->last == EventKind::failed);
+    CHECK_MESSAGE(failed->code == ErrorCode::internal && !failed->message.empty(), failed->message);
+    const auto served = transcribe(*gpu.value(), listener, clip);
+    CHECK_MESSAGE(served->last == EventKind::end && !served->tokens.empty(), served->message);
+  }
+}
+
+CASE("too little device memory: refused as that at whichever engine it ends, and nothing stays") {
+  const Tidy tidy;
+  Listener listener;
+  REQUIRE_OK(Recognizer::open(on_gpu(tiny_ours()), listener.sink()));
+  const std::size_t live = devices().device_bytes_live();
+  int refused = 0;
+  bool is_open = false;
+  for (std::size_t room = 1024; !is_open && room < (std::size_t{1} << 34); room *= 3) {
+    const Variable little("STAND_IN_DEVICE_BYTES", std::to_string(live + room));
+    const auto recognizer = Recognizer::open(on_gpu(tiny_ours()), listener.sink());
+    is_open = recognizer.ok();
+    if (is_open) break;
+    ++refused;
+    CHECK_MESSAGE(recognizer.error().code == ErrorCode::device_memory, recognizer.error().message());
+    CHECK(devices().device_bytes_live() == live);
+  }
+  CHECK(is_open && refused >= 3);
+}

@@ -1,0 +1,176 @@
+#include "host_kernels.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "engine/cuda/kernels/check.h"
+#include "engine/cuda/kernels/ctc.h"
+#include "engine/cuda/kernels/log_mel.h"
+#include "engine/cuda/kernels/transducer.h"
+#include "host_memory.h"
+
+namespace stand_in {
+
+namespace {
+
+using trt_asr::cuda::BFloat;
+using trt_asr::cuda::Half;
+using trt_asr::cuda::HostBlock;
+
+Put put_work = nullptr;
+constexpr int block_threads = 32;
+
+/// Device addresses of an argument -> where the stand-in keeps them. False when one is not there.
+template <class... Pointers>
+bool resolve(Pointers&... pointers) {
+  bool whole = true;
+  const auto one = [&whole](auto& pointer) {
+    if (pointer == nullptr) return;
+    pointer = static_cast<std::remove_reference_t<decltype(pointer)>>(HostMemory::get().address(pointer, 1));
+    whole = whole && pointer != nullptr;
+  };
+  (one(pointers), ...);
+  return whole;
+}
+
+bool resolve_states(TrtAsrStates& states) {
+  return resolve(states.h, states.c, states.predicted);
+}
+
+template <class Launch>
+const char* with_number(std::int32_t dtype, const Launch& launch) {
+  if (dtype == TRT_ASR_F32) launch(float{});
+  if (dtype == TRT_ASR_F16) launch(Half{});
+  if (dtype == TRT_ASR_BF16) launch(BFloat{});
+  return dtype >= TRT_ASR_F32 && dtype <= TRT_ASR_BF16 ? nullptr : "a kernel was given a dtype that is none";
+}
+
+constexpr const char* not_there = "a kernel was given an address that is not there";
+
+bool resolve(TrtAsrMoveRows& args) {
+  return resolve(args.rows, args.encoded_flags, args.slot_tokens, args.slot_carry_frames, args.tokens) &&
+         resolve_states(args.slots) && resolve_states(args.batch);
+}
+
+const char* run_load_rows(TrtAsrMoveRows& args) {
+  if (!resolve(args)) return not_there;
+  HostBlock block{block_threads};
+  for (int row = 0; row < args.rows_count; ++row) trt_asr::cuda::load_row(args, row, block);
+  return nullptr;
+}
+
+const char* run_store_rows(TrtAsrMoveRows& args) {
+  if (!resolve(args)) return not_there;
+  HostBlock block{block_threads};
+  for (int row = 0; row < args.rows_count; ++row) trt_asr::cuda::store_row(args, row, block);
+  return nullptr;
+}
+
+const char* run_gather(TrtAsrGather& args) {
+  if (!resolve(args.rows, args.encoded, args.frames)) return not_there;
+  // The one argument that lies in device memory and holds a device address itself.
+  TrtAsrEncoded encoded = *args.encoded;
+  if (!resolve(encoded.values)) return not_there;
+  args.encoded = &encoded;
+  HostBlock block{block_threads};
+  const char* wrong = nullptr;
+  const char* outer = with_number(args.encoded_dtype, [&](auto from) {
+    wrong = with_number(args.frames_dtype, [&](auto to) {
+      for (int row = 0; row < args.rows_count; ++row)
+        trt_asr::cuda::gather_row<decltype(from), decltype(to)>(args, row, block);
+    });
+  });
+  return outer != nullptr ? outer : wrong;
+}
+
+const char* run_decide(TrtAsrDecide& args) {
+  if (!resolve(args.rows, args.logits, args.tokens, args.candidates)) return not_there;
+  HostBlock block{block_threads};
+  return with_number(args.logits_dtype, [&](auto number) {
+    trt_asr::cuda::DecideShared shared;
+    for (int row = 0; row < args.rows_count; ++row)
+      trt_asr::cuda::decide_row<decltype(number)>(args, row, shared, block);
+  });
+}
+
+const char* run_commit(TrtAsrCommit& args) {
+  if (!resolve(args.rows, args.tokens) || !resolve_states(args.next) || !resolve_states(args.batch))
+    return not_there;
+  HostBlock block{block_threads};
+  for (int row = 0; row < args.rows_count; ++row) trt_asr::cuda::commit_row(args, row, block);
+  return nullptr;
+}
+
+const char* run_summarize(TrtAsrSummarize& args) {
+  if (!resolve(args.rows, args.summary)) return not_there;
+  HostBlock block{block_threads};
+  trt_asr::cuda::SummaryShared shared;
+  trt_asr::cuda::summarize_rows(args, shared, block);
+  return nullptr;
+}
+
+const char* run_check(TrtAsrCheck& args) {
+  if (!resolve(args.values, args.counts, args.flags)) return not_there;
+  HostBlock block{block_threads};
+  return with_number(args.dtype, [&](auto number) {
+    trt_asr::cuda::CheckShared shared;
+    constexpr int parts = 2;
+    for (int row = 0; row < args.rows_count; ++row) {
+      for (int part = 0; part < parts; ++part)
+        trt_asr::cuda::check_row<decltype(number)>(args, row, part, parts, shared, block);
+    }
+  });
+}
+
+const char* run_ctc(TrtAsrCtc& args) {
+  if (!resolve(args.rows, args.log_probs, args.best, args.tokens, args.states)) return not_there;
+  HostBlock block{block_threads};
+  return with_number(args.dtype, [&](auto number) {
+    trt_asr::cuda::ChoiceShared shared;
+    for (int row = 0; row < args.rows_count; ++row) {
+      for (int at = 0; at < args.frames_max; ++at)
+        trt_asr::cuda::ctc_best_frame<decltype(number)>(args, row, at, shared, block);
+      trt_asr::cuda::ctc_collapse_row(args, row);
+    }
+  });
+}
+
+const char* run_log_mel(TrtAsrLogMel& args) {
+  if (!resolve(args.samples, args.signals, args.window, args.cosine, args.sine, args.bands, args.weights,
+               args.features, args.flags)) {
+    return not_there;
+  }
+  HostBlock block{block_threads};
+  std::vector<double> work(static_cast<std::size_t>(args.fft_samples) + 1);
+  trt_asr::cuda::NormalizeShared shared;
+  for (int row = 0; row < args.rows_count; ++row) {
+    for (int t = 0; t < args.frames_max; ++t) trt_asr::cuda::log_mel_frame(args, row, t, work.data(), block);
+    for (int m = 0; m < args.mel_bins; ++m) trt_asr::cuda::normalize_bin(args, row, m, shared, block);
+  }
+  return nullptr;
+}
+
+/// Puts a kernel into the stream, its arguments by value.
+template <class Args, const char* (*run)(Args&)>
+std::int32_t launch(const Args* given, TrtAsrStream stream, TrtAsrFailure* failure) {
+  static_assert(sizeof(Args) <= payload_max);
+  return put_work(
+      stream, [](void* payload) { return run(*static_cast<Args*>(payload)); }, given, sizeof *given, failure);
+}
+
+}  // namespace
+
+void add_kernels(TrtAsrCudaLibrary& library, Put put) {
+  put_work = put;
+  library.load_rows = launch<TrtAsrMoveRows, run_load_rows>;
+  library.store_rows = launch<TrtAsrMoveRows, run_store_rows>;
+  library.gather = launch<TrtAsrGather, run_gather>;
+  library.decide = launch<TrtAsrDecide, run_decide>;
+  library.commit = launch<TrtAsrCommit, run_commit>;
+  library.summarize = launch<TrtAsrSummarize, run_summarize>;
+  library.check = launch<TrtAsrCheck, run_check>;
+  library.ctc = launch<TrtAsrCtc, run_ctc>;
+  library.log_mel = launch<TrtAsrLogMel, run_log_mel>;
+}
+
+}  // namespace stand_in

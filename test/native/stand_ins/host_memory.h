@@ -1,0 +1,57 @@
+#pragma once
+// Memory of the CUDA stand-in: device addresses that nothing can be read at, and the blocks behind them.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace stand_in {
+
+/// Thread-safe; one a process.
+class HostMemory {
+ public:
+  static HostMemory& get();
+
+  /// Null when there is none.
+  void* claim_device(std::size_t bytes);
+  void give_back_device(void* memory);
+  void* claim_pinned(std::size_t bytes);
+  void give_back_pinned(void* memory);
+
+  [[nodiscard]] bool is_device(const void* memory) const noexcept;
+  [[nodiscard]] bool is_pinned(const void* memory, std::size_t bytes) const;
+  void* address(const void* memory, std::size_t bytes);
+  void fault(const char* what);
+
+  std::atomic<long> claimed{0};
+  std::atomic<long> live{0};
+  std::atomic<long> faults{0};
+  [[nodiscard]] std::size_t device_bytes_live() const;
+  [[nodiscard]] const char* last_fault() const noexcept { return last_fault_; }
+
+ private:
+  struct Block {
+    std::size_t bytes = 0;
+    std::unique_ptr<std::byte[]> memory;  ///< With canaries around.
+    std::byte* data = nullptr;
+  };
+  using Blocks = std::map<std::uintptr_t, Block>;
+
+  HostMemory();
+  static Block make(std::size_t bytes);
+  void release(Blocks& blocks, void* memory, const char* what);
+  static const Block* find(const Blocks& blocks, const void* memory, std::size_t bytes, std::size_t* offset);
+
+  mutable std::mutex mutex_;
+  Blocks device_;
+  Blocks pinned_;
+  std::uintptr_t begin_ = 0;
+  std::uintptr_t next_ = 0;
+  std::size_t device_bytes_ = 0;
+  char last_fault_[256] = "";
+};
+
+}  // namespace stand_in

@@ -1,0 +1,286 @@
+// A test stand-in for a TensorRT plug-in: the same C ABI, with ONNX Runtime behind it and the CUDA stand-in
+// below it. A plan is the graph's bytes with its profiles. It is no TensorRT and proves nothing of one; it
+// proves what our side does with what a plug-in says.
+//
+// Environment, read at every call:
+//   STAND_IN_WRONG         an output whose numbers are wrong
+//   STAND_IN_FAIL_ENQUEUE  no run starts;  STAND_IN_FAIL_RUN  a run that started fails
+//   STAND_IN_STALE         no plan can be loaded
+//   STAND_IN_BUILD_STEPS   steps of a build's one phase; 3
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/contract.h"
+#include "engine/onnx/graph.h"
+#include "engine/shared_library.h"
+#include "host_engine.h"
+
+namespace fs = std::filesystem;
+using stand_in::fail;
+
+struct TrtAsrRuntime {
+  std::int32_t version;
+};
+
+namespace stand_in {
+
+namespace {
+
+constexpr const char* plan_magic = "stand-in-plan";
+constexpr std::int64_t context_memory = 4096;
+std::atomic<long> builds{0};
+std::atomic<long> loads{0};
+
+struct Plan {
+  std::int32_t version = 0;
+  std::string folder;  ///< Of the graph, where its external data lies.
+  std::vector<TrtAsrProfile> profiles;
+  std::vector<std::string> names;
+  std::string onnx;
+};
+
+std::string text_of(std::int32_t version, const TrtAsrBuild& given) {
+  std::ostringstream text;
+  text << plan_magic << '\n' << version << '\n' << fs::path(given.onnx_path).parent_path().string() << '\n';
+  text << given.profiles_count << '\n';
+  for (std::size_t i = 0; i < given.profiles_count; ++i) {
+    const TrtAsrProfile& profile = given.profiles[i];
+    text << profile.input << '\n' << profile.rank;
+    for (const auto* extents : {profile.min, profile.opt, profile.max}) {
+      for (std::int32_t axis = 0; axis < profile.rank; ++axis) text << ' ' << extents[axis];
+    }
+    text << '\n';
+  }
+  text << given.onnx_bytes << '\n';
+  return text.str();
+}
+
+std::optional<Plan> parse(const TrtAsrLoad& given) {
+  std::istringstream text(std::string(static_cast<const char*>(given.plan), given.plan_bytes));
+  Plan plan;
+  std::string line;
+  std::size_t count = 0;
+  if (!std::getline(text, line) || line != plan_magic) return std::nullopt;
+  text >> plan.version >> std::ws;
+  std::getline(text, plan.folder);
+  text >> count >> std::ws;
+  for (std::size_t i = 0; i < count; ++i) {
+    TrtAsrProfile profile{};
+    std::getline(text, line);
+    plan.names.push_back(line);
+    text >> profile.rank;
+    for (auto* extents : {profile.min, profile.opt, profile.max}) {
+      for (std::int32_t axis = 0; axis < profile.rank; ++axis) text >> extents[axis];
+    }
+    text >> std::ws;
+    plan.profiles.push_back(profile);
+  }
+  std::size_t bytes = 0;
+  text >> bytes;
+  text.get();
+  plan.onnx.resize(bytes);
+  text.read(plan.onnx.data(), static_cast<std::streamsize>(bytes));
+  return text.good() ? std::optional<Plan>(std::move(plan)) : std::nullopt;
+}
+
+/// A folder for one graph and what lies beside it; ONNX Runtime loads files.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "stand-in-plan.XXXXXX").string();
+    path_ = mkdtemp(name.data());
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+std::unique_ptr<TrtAsrEngine> load_graph(const std::string& onnx, const std::string& folder,
+                                         std::string& why) {
+  const Folder work;
+  auto model = trt_asr::onnx::parse_model(std::as_bytes(std::span(onnx.data(), onnx.size())));
+  if (!model.ok()) return why = model.error().message(), nullptr;
+  for (const auto& tensor : model.value().graph.initializers) {
+    std::error_code failed;
+    if (tensor.external)
+      fs::copy_file(fs::path(folder) / tensor.location, work.path() / tensor.location,
+                    fs::copy_options::skip_existing, failed);
+  }
+  const fs::path path = work.path() / "graph.onnx";
+  std::ofstream(path, std::ios::binary) << onnx;
+  return TrtAsrEngine::load(path.string(), why);
+}
+
+std::int32_t open(const TrtAsrOpen* given, TrtAsrRuntime** runtime, TrtAsrFailure* failure) {
+  if (given->struct_size != sizeof *given)
+    return fail(failure, TRT_ASR_INTERNAL, "TrtAsrOpen", "its size", "another");
+  const auto version = trt_asr::find_symbol<std::int32_t()>(given->library, "getInferLibVersion");
+  if (version == nullptr) return fail(failure, TRT_ASR_BACKEND_UNAVAILABLE, "library", "a version", "none");
+  *runtime = new TrtAsrRuntime{version()};
+  return TRT_ASR_OK;
+}
+
+/// Every input is covered, and fixed extents are as they are.
+std::int32_t check_profiles(const TrtAsrEngine& engine, const TrtAsrBuild& given, TrtAsrFailure* failure) {
+  for (std::size_t i = 0; i < engine.info.inputs.size(); ++i) {
+    const TrtAsrTensor& input = engine.tensors[i];
+    const TrtAsrProfile* found = nullptr;
+    for (std::size_t at = 0; at < given.profiles_count; ++at) {
+      if (std::string(given.profiles[at].input) == input.name) found = &given.profiles[at];
+    }
+    for (std::int32_t axis = 0; axis < input.rank; ++axis) {
+      const std::int64_t extent = input.shape[axis];
+      const bool fits = found == nullptr
+                            ? extent >= 0
+                            : found->rank == input.rank && 0 <= found->min[axis] &&
+                                  found->min[axis] <= found->opt[axis] &&
+                                  found->opt[axis] <= found->max[axis] &&
+                                  (extent < 0 || (found->min[axis] == extent && found->max[axis] == extent));
+      if (!fits)
+        return fail(failure, TRT_ASR_ENGINE_BUILD, input.name, "a profile that fits the graph", "another");
+    }
+  }
+  return TRT_ASR_OK;
+}
+
+std::int32_t build(TrtAsrRuntime* runtime, const TrtAsrBuild* given, TrtAsrFailure* failure) {
+  ++builds;
+  const std::string onnx(static_cast<const char*>(given->onnx), given->onnx_bytes);
+  std::string why;
+  const auto engine = load_graph(onnx, fs::path(given->onnx_path).parent_path().string(), why);
+  if (engine == nullptr)
+    return fail(failure, TRT_ASR_ENGINE_BUILD, "graph", "a graph that can be built", why);
+  if (const std::int32_t code = check_profiles(*engine, *given, failure); code != TRT_ASR_OK) return code;
+  const auto steps = static_cast<std::int32_t>(number_of("STAND_IN_BUILD_STEPS", 3));
+  for (std::int32_t step = 0; step <= steps; ++step) {
+    if (given->progress.report == nullptr) break;
+    if (given->progress.report(given->progress.context, "optimise", step, steps) != 0) {
+      return fail(failure, TRT_ASR_CANCELLED, "build", "to go on", "cancelled");
+    }
+  }
+  const std::string header = text_of(runtime->version, *given);
+  const auto sink = [](const TrtAsrSink& to, const std::string& bytes) {
+    return to.write(to.context, bytes.data(), bytes.size());
+  };
+  if (sink(given->plan, header) != 0 || sink(given->plan, onnx) != 0) {
+    return fail(failure, TRT_ASR_INTERNAL, "sink", "one that takes the plan", "one that failed");
+  }
+  if (given->timing_cache_out.write != nullptr) sink(given->timing_cache_out, "timings");
+  return TRT_ASR_OK;
+}
+
+std::int32_t check_plan(TrtAsrRuntime*, const void*, std::size_t, TrtAsrPlanCheck* check, TrtAsrFailure*) {
+  *check = {};
+  return TRT_ASR_OK;
+}
+
+std::int32_t load(TrtAsrRuntime* runtime, const TrtAsrLoad* given, TrtAsrEngine** engine,
+                  TrtAsrFailure* failure) {
+  ++loads;
+  const auto stale = [&](const std::string& received) {
+    return fail(failure, TRT_ASR_ENGINE_STALE, "plan", "a plan that runs here", received,
+                "Build the engines again.");
+  };
+  if (std::getenv("STAND_IN_STALE") != nullptr) return stale("STAND_IN_STALE");
+  const std::optional<Plan> plan = parse(*given);
+  if (!plan.has_value()) return stale("no plan of the stand-in");
+  if (plan->version != runtime->version) return stale("one of version " + trt_asr::show(plan->version));
+  std::string why;
+  auto made = load_graph(plan->onnx, plan->folder, why);
+  if (made == nullptr) return stale(why);
+  for (std::size_t i = 0; i < plan->profiles.size(); ++i) {
+    for (TrtAsrTensor& tensor : made->tensors) {
+      if (tensor.is_input == 0 || plan->names[i] != tensor.name) continue;
+      std::copy_n(plan->profiles[i].min, tensor.rank, tensor.min);
+      std::copy_n(plan->profiles[i].opt, tensor.rank, tensor.opt);
+      std::copy_n(plan->profiles[i].max, tensor.rank, tensor.max);
+    }
+  }
+  *engine = made.release();
+  return TRT_ASR_OK;
+}
+
+std::int32_t open_context(TrtAsrEngine* engine, const TrtAsrOpenContext* given, TrtAsrContext** context,
+                          TrtAsrFailure* failure) {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(given->memory) % 256 == 0;
+  if (given->bytes < context_memory || given->memory == nullptr || !aligned ||
+      !host_cuda()->is_device(given->memory)) {
+    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, "memory", "device memory, aligned and large enough",
+                "other");
+  }
+  *context = new TrtAsrContext(*engine, *given);
+  return TRT_ASR_OK;
+}
+
+TrtAsrPlugin make_plugin() {
+  TrtAsrPlugin made{};
+  made.struct_size = sizeof made;
+  made.abi_version = TRT_ASR_TENSORRT_ABI;
+  made.flavour = "11";
+  made.headers_version = 110100;
+  made.open = open;
+  made.close = [](TrtAsrRuntime* runtime) { delete runtime; };
+  made.library_version = [](const TrtAsrRuntime* runtime) { return runtime->version; };
+  made.build = build;
+  made.check_plan = check_plan;
+  made.plan_header_bytes = [](TrtAsrRuntime*) { return std::size_t{0}; };
+  made.load = load;
+  made.unload = [](TrtAsrEngine* engine) { delete engine; };
+  made.tensors_count = [](const TrtAsrEngine* engine) { return engine->tensors.size(); };
+  made.tensor = [](const TrtAsrEngine* engine, std::size_t index, TrtAsrTensor* out) -> std::int32_t {
+    *out = engine->tensors[index];
+    return TRT_ASR_OK;
+  };
+  made.context_bytes = [](const TrtAsrEngine*) { return context_memory; };
+  made.inspect = [](TrtAsrEngine*, TrtAsrSink sink, TrtAsrFailure*) -> std::int32_t {
+    const std::string text = "{\"Layers\": []}";
+    return sink.write(sink.context, text.data(), text.size()) == 0 ? TRT_ASR_OK : TRT_ASR_INTERNAL;
+  };
+  made.open_context = open_context;
+  made.close_context = [](TrtAsrContext* context) { delete context; };
+  made.runtime_cache = [](TrtAsrContext*, TrtAsrSink, TrtAsrFailure*) -> std::int32_t { return TRT_ASR_OK; };
+  made.set_shape = [](TrtAsrContext* context, std::size_t index, const std::int64_t* shape, std::int32_t rank,
+                      TrtAsrFailure* failure) { return context->set_shape(index, shape, rank, failure); };
+  made.set_address = [](TrtAsrContext* context, std::size_t index, void* address, TrtAsrFailure* failure) {
+    return context->set_address(index, address, failure);
+  };
+  made.output_shape = [](TrtAsrContext* context, std::size_t index, std::int64_t* shape, std::int32_t* rank,
+                         TrtAsrFailure* failure) {
+    return context->output_shape(index, shape, rank, failure);
+  };
+  made.enqueue = [](TrtAsrContext* context, void* stream, TrtAsrFailure* failure) {
+    return context->enqueue(stream, failure);
+  };
+  return made;
+}
+
+}  // namespace
+
+}  // namespace stand_in
+
+extern "C" __attribute__((visibility("default"))) const TrtAsrPlugin* trt_asr_tensorrt_plugin() {
+  static const TrtAsrPlugin plugin = stand_in::make_plugin();
+  return &plugin;
+}
+
+/// Plans built since the process began.
+extern "C" __attribute__((visibility("default"))) long stand_in_builds() {
+  return stand_in::builds;
+}
+
+/// Plans loaded.
+extern "C" __attribute__((visibility("default"))) long stand_in_loads() {
+  return stand_in::loads;
+}
