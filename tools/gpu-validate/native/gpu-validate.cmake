@@ -1,0 +1,22 @@
+# trt_asr_gpu_validate: what runs on a GPU, checked and timed by the core itself. It lies beside the plug-ins and the CUDA library, as
+# the core looks for them in the folder of its own module.
+set(TRT_ASR_VALIDATE_FOLDER "${TRT_ASR_TENSORRT_FOLDER}")
+file(GLOB validate_sources CONFIGURE_DEPENDS tools/gpu-validate/native/*.cpp)
+add_executable(trt_asr_gpu_validate ${validate_sources})
+target_link_libraries(trt_asr_gpu_validate PRIVATE trt_asr_core)
+target_include_directories(trt_asr_gpu_validate PRIVATE test/native)
+target_compile_options(trt_asr_gpu_validate PRIVATE -Wall -Wextra -Wshadow -Werror)
+target_compile_definitions(trt_asr_gpu_validate PRIVATE TRT_ASR_FIXTURES="${CMAKE_SOURCE_DIR}/test/fixtures")
+set_target_properties(trt_asr_gpu_validate PROPERTIES RUNTIME_OUTPUT_DIRECTORY "$<1:${TRT_ASR_VALIDATE_FOLDER}>")
+if(TARGET trt_asr_tensorrt_plugins)
+  add_dependencies(trt_asr_gpu_validate trt_asr_tensorrt_plugins)
+endif()
+# The tests put both libraries into the same folder.
+if(NOT TRT_ASR_TESTS)
+  trt_asr_vendor_ort(trt_asr_validate_ort "${TRT_ASR_VALIDATE_FOLDER}")
+  add_dependencies(trt_asr_gpu_validate trt_asr_validate_ort)
+  if(TARGET trt_asr_cuda)
+    trt_asr_place_cuda(trt_asr_validate_cuda "${TRT_ASR_VALIDATE_FOLDER}")
+    add_dependencies(trt_asr_gpu_validate trt_asr_validate_cuda)
+  endif()
+endif()
