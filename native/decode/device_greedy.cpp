@@ -7,6 +7,7 @@
 #include "base/heap_owner.h"
 #include "decode/decode_rules.h"
 #include "engine/tensorrt/abi_error.h"
+#include "engine/tensorrt/profiles.h"
 
 namespace trt_asr {
 
@@ -39,8 +40,7 @@ bool is_damage(std::int32_t flags) noexcept {
 std::int64_t batch_max_of(const trt::LoadedPlan& plan) noexcept {
   std::int64_t batch = INT32_MAX;
   for (const trt::PlanTensor& input : plan.inputs()) {
-    const bool state = input.spec.rank == 3 && input.spec.shape[0] > 1;
-    batch = std::min(batch, input.max[state ? 1 : 0]);
+    batch = std::min(batch, input.max[trt::batch_axis(input.spec, trt::GraphSide::prediction)]);
   }
   return batch;
 }
@@ -84,6 +84,9 @@ DeviceGreedy::DeviceGreedy(const cuda::Device& device, const cuda::Stream& strea
 }
 
 DeviceGreedy::~DeviceGreedy() {
+  static_cast<void>(device_.use().ok());
+  // What a failed call left in the stream uses the contexts that go now.
+  static_cast<void>(stream_.synchronize().ok());
   if (graph_ != nullptr) device_.calls->graph_destroy(graph_);
 }
 
@@ -216,18 +219,34 @@ void* DeviceGreedy::address_of(Role role) const noexcept {
 Status DeviceGreedy::bind(trt::Context& context, const GraphLayout& layout, std::int32_t batch) noexcept {
   const trt::LoadedPlan& plan = context.plan();
   const EngineInfo& info = plan.info();
-  for (const trt::PlanTensor& output : plan.outputs())
-    TRT_ASR_TRY(context.set_address(output, buffers_.ignored));
   for (const Port& port : layout.inputs) {
     TRT_ASR_ASSIGN(const std::size_t index, find_port(info, info.inputs, layout, port));
     TRT_ASR_TRY(context.set_shape(plan.inputs()[index], port_shape(dims_, port, batch)));
     TRT_ASR_TRY(context.set_address(plan.inputs()[index], address_of(port.role)));
   }
-  for (const Port& port : layout.outputs) {
-    TRT_ASR_ASSIGN(const std::size_t index, find_port(info, info.outputs, layout, port));
+  for (const trt::PlanTensor& output : plan.outputs()) {
+    TRT_ASR_ASSIGN(const Shape shape, context.output_shape(output));
+    const Port* port = nullptr;
+    for (const Port& known : layout.outputs) {
+      TRT_ASR_ASSIGN(const std::size_t index, find_port(info, info.outputs, layout, known));
+      if (&plan.outputs()[index] == &output) port = &known;
+    }
+    // What an engine writes is held against the room that it has before it writes there.
+    if (port != nullptr) {
+      TRT_ASR_REQUIRE(shape == port_shape(dims_, *port, batch), contract_mismatch,
+                      "'" + output.spec.name + "' of " + info.path, port_shape(dims_, *port, batch).text(),
+                      shape.text(), remedy_export);
+    } else {
+      const std::int64_t room = batch_max_;
+      TRT_ASR_REQUIRE(
+          shape.elements() <= room, contract_mismatch, "'" + output.spec.name + "' of " + info.path,
+          "an output that is known, or at most " + show(room) + " numbers", shape.text(), remedy_export);
+    }
     // The predictor's own output is a candidate until it is committed; the joint reads the committed one.
-    void* const address = port.role == Role::predicted ? buffers_.next.predicted : address_of(port.role);
-    TRT_ASR_TRY(context.set_address(plan.outputs()[index], address));
+    void* const address = port == nullptr                 ? buffers_.ignored
+                          : port->role == Role::predicted ? buffers_.next.predicted
+                                                          : address_of(port->role);
+    TRT_ASR_TRY(context.set_address(output, address));
   }
   return {};
 }
@@ -236,14 +255,18 @@ Status DeviceGreedy::set_batch(std::int32_t batch) noexcept {
   if (batch == batch_) return {};
   if (graph_ != nullptr) device_.calls->graph_destroy(graph_);
   graph_ = nullptr;
-  batch_ = batch;
+  // Known only once everything is set to it: a failure in between is met again by the next call.
+  batch_ = 0;
   for (TrtAsrStates* states : {&buffers_.batch, &buffers_.next}) {
     states->layer_stride = std::int64_t{batch} * dims_.predictor_width;
     states->row_stride = dims_.predictor_width;
   }
   if (predictor_.has_value()) TRT_ASR_TRY(bind(*predictor_, *predictor_layout_, batch));
   TRT_ASR_TRY(bind(joint_, *joint_layout_, batch));
-  return capture();
+  batch_ = batch;
+  Status captured = capture();
+  if (!captured.ok()) batch_ = 0;
+  return captured;
 }
 
 Status DeviceGreedy::capture() noexcept {
@@ -266,6 +289,7 @@ Status DeviceGreedy::capture() noexcept {
   const bool ended = device_.calls->capture_end(stream_.handle(), &graph, &failure) == TRT_ASR_OK;
   // A plan that cannot be captured (a loop that depends on data) runs step by step: slower, the same tokens.
   if (chunk.ok() && ended) graph_ = graph;
+  if (!chunk.ok() && ended) device_.calls->graph_destroy(graph);
   return {};
 }
 

@@ -27,6 +27,12 @@ Element* at(const cuda::Memory& memory, std::size_t offset) noexcept {
 GpuPipeline::GpuPipeline(const Model& model, const cuda::Device& device) noexcept
     : model_(model), device_(device) {}
 
+GpuPipeline::~GpuPipeline() {
+  static_cast<void>(device_.use().ok());
+  // What a failed call left in the stream uses the memory that goes now.
+  if (stream_.handle() != nullptr) static_cast<void>(stream_.synchronize().ok());
+}
+
 Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, std::shared_ptr<DeviceSlots> slots,
                                                        std::int32_t batch_max,
                                                        std::size_t samples_max) noexcept {
@@ -44,6 +50,11 @@ Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, std::
       static_cast<std::int32_t>(samples_max / static_cast<std::size_t>(model.contract.features.hop_samples));
   self->plan_ = encoder->plan();
   TRT_ASR_ASSIGN(self->layout_, find_encoder_layout(encoder->info()));
+  const std::size_t known_outputs = self->layout_.encoded_lengths.has_value() ? 2 : 1;
+  TRT_ASR_REQUIRE(self->plan_->outputs().size() == known_outputs, contract_mismatch,
+                  "outputs of " + encoder->info().path,
+                  show(known_outputs) + ", encoded frames and their lengths", self->plan_->outputs().size(),
+                  remedy_export);
   const Shape& largest = self->plan_->inputs()[self->layout_.features].max;
   TRT_ASR_REQUIRE(batch_max <= largest[0] && self->frames_max_ <= largest[2], bad_argument,
                   "batch and window", "at most the engine's " + largest.text(),
@@ -209,11 +220,17 @@ Status GpuPipeline::enqueue_encoder(std::int32_t count, std::int32_t longest) no
   TRT_ASR_TRY(encoder_.set_address(outputs[layout_.encoded], buffers_.encoded));
   if (layout_.encoded_lengths.has_value())
     TRT_ASR_TRY(encoder_.set_address(outputs[*layout_.encoded_lengths], buffers_.encoded_lengths));
-  TRT_ASR_TRY(encoder_.enqueue(stream_.handle()));
-
   // Lengths are the host's: a half-precision graph counts long ones wrong.
   const std::int64_t frames = config.encoded_frames(longest);
   const std::int64_t width = config.width;
+  const Shape expected = layout_.time_last ? Shape{count, width, frames} : Shape{count, frames, width};
+  TRT_ASR_ASSIGN(const Shape shape, encoder_.output_shape(outputs[layout_.encoded]));
+  TRT_ASR_REQUIRE(shape == expected, contract_mismatch,
+                  "'" + outputs[layout_.encoded].spec.name + "' of " + plan_->info().path, expected.text(),
+                  shape.text(),
+                  "The contract's subsampling, or causal_subsampling, does not describe this graph.");
+  TRT_ASR_TRY(encoder_.enqueue(stream_.handle()));
+
   encoded_BTD_ = {};
   encoded_BTD_.data = buffers_.encoded;
   encoded_BTD_.space = MemorySpace::device;

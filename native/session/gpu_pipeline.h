@@ -24,6 +24,8 @@ class GpuPipeline {
                                                                  std::int32_t batch_max,
                                                                  std::size_t samples_max) noexcept;
 
+  ~GpuPipeline();
+
   /// Takes the samples of a row; they are copied. Errors: ERR_BAD_ARGUMENT naming the index of one that is
   /// not finite.
   [[nodiscard]] Status put(std::int32_t row, std::span<const float> samples) noexcept;

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/contract.h"
+#include "engine/tensorrt/exit_guard.h"
 
 namespace trt_asr {
 
@@ -115,6 +116,9 @@ Status Lane::decode_on_host(std::span<DecodeRow> rows, bool fresh) noexcept {
 }
 
 Status Lane::decode_on_gpu(std::span<DecodeRow> rows, bool fresh) noexcept {
+  const trt::ExitGuard guard;
+  TRT_ASR_REQUIRE(!trt::ExitGuard::exiting(), closed, "process", "a process that goes on", "one that exits",
+                  "");
   if (fresh) TRT_ASR_TRY(gpu_->reset(rows[0].slot));
   // A transducer holds nothing back.
   if (encoded_frames_ == 0) return {};

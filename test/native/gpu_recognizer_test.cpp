@@ -195,6 +195,7 @@ CASE("from open on: no allocation by the core, and no block of device or pinned 
     const long core = allocation_counter::by_core;
     const long blocks = devices().blocks_claimed();
     const long pageable = devices().pageable_copies();
+    const long launches = devices().graph_launches();
     trt_asr::heap_owner() = trt_asr::HeapOwner::core;
     for (Outcome& outcome : outcomes) {
       const auto id = recognizer.value()->start(&outcome);
@@ -207,6 +208,9 @@ CASE("from open on: no allocation by the core, and no block of device or pinned 
     CHECK_MESSAGE(by_core == 0, config.model.files.encoder + ": " + std::to_string(by_core) + " allocations");
     CHECK(devices().blocks_claimed() == blocks);
     CHECK(devices().pageable_copies() == pageable);
+    // A transducer's steps run as graphs; CTC has none.
+    const bool is_transducer = !config.model.files.predictor.empty();
+    CHECK((devices().graph_launches() > launches) == is_transducer);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "engine/cuda/device.h"
 
+#include "base/contract.h"
 #include "engine/tensorrt/abi_error.h"
 
 namespace trt_asr::cuda {
@@ -10,10 +11,12 @@ Status Device::use() const noexcept {
 }
 
 Result<Memory> Memory::claim(const Device& device, Kind kind, std::size_t bytes) noexcept {
+  TRT_ASR_TRY(device.use());
   Memory memory;
   void* data = nullptr;
   const auto claim = kind == Kind::device ? device.calls->device_alloc : device.calls->pinned_alloc;
   TRT_ASR_PLUGIN_TRY(claim, bytes == 0 ? 1 : bytes, &data);
+  TRT_ASR_REQUIRE(data != nullptr, internal, "memory of the CUDA library", "an address", "null", "");
   memory.device_ = device;
   memory.kind_ = kind;
   memory.data_ = static_cast<std::byte*>(data);
@@ -31,12 +34,16 @@ Memory& Memory::operator=(Memory&& other) noexcept {
 
 Memory::~Memory() {
   if (data_ == nullptr) return;
+  // A free on a thread that has another device would make a context there.
+  static_cast<void>(device_.use().ok());
   (kind_ == Kind::device ? device_.calls->device_free : device_.calls->pinned_free)(data_);
 }
 
 Result<Stream> Stream::create(const Device& device) noexcept {
+  TRT_ASR_TRY(device.use());
   Stream stream;
   TRT_ASR_PLUGIN_TRY(device.calls->stream_create, &stream.handle_);
+  TRT_ASR_REQUIRE(stream.handle_ != nullptr, internal, "stream of the CUDA library", "a handle", "null", "");
   stream.device_ = device;
   return stream;
 }
@@ -48,7 +55,9 @@ Stream& Stream::operator=(Stream&& other) noexcept {
 }
 
 Stream::~Stream() {
-  if (handle_ != nullptr) device_.calls->stream_destroy(handle_);
+  if (handle_ == nullptr) return;
+  static_cast<void>(device_.use().ok());
+  device_.calls->stream_destroy(handle_);
 }
 
 Status Stream::copy(void* to, const void* from, std::size_t bytes) const noexcept {

@@ -1,11 +1,11 @@
 #pragma once
-// A process may exit while an engine is built: `process.exit()` runs the libraries' static destructors under
-// the building thread's feet. Here the exit waits until builds have noticed.
+// A process may exit while an engine is built, loaded or run: `process.exit()` runs the libraries' static
+// destructors under the working thread's feet. Here the exit waits until that work has noticed.
 
 namespace trt_asr::trt {
 
-/// Held by every build. What is opened before the first guard of a process is still whole while the exit
-/// waits.
+/// Held by every build, load and window. What is opened before the first guard of a process is still whole
+/// while the exit waits.
 class ExitGuard {
  public:
   ExitGuard();

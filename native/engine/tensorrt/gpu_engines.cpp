@@ -9,6 +9,7 @@
 #include "engine/onnx/onnx_file.h"
 #include "engine/ort/ort_engine.h"
 #include "engine/tensorrt/abi_error.h"
+#include "engine/tensorrt/exit_guard.h"
 
 namespace trt_asr::trt {
 
@@ -162,6 +163,7 @@ Result<std::shared_ptr<TrtEngine>> GpuEngines::load(const GraphRequest& request,
 }
 
 Result<std::string> GpuEngines::try_plan(const GraphRequest& request, std::span<const std::byte> plan) const {
+  const ExitGuard guard;
   TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> candidate, load(request, plan));
   if (options_.progress) options_.progress({request.graph, "compare with ONNX Runtime", 0, 1});
   TRT_ASR_ASSIGN(std::shared_ptr<Engine> reference, load_ort_engine({request.path, 1}));

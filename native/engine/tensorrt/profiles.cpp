@@ -8,13 +8,6 @@ namespace {
 
 enum class Axis : std::uint8_t { fixed, batch, frames, one };
 
-/// The axis that the batch stands on: states are [L, B, H].
-std::size_t batch_axis(const TensorSpec& input, GraphSide side) noexcept {
-  const bool state =
-      side == GraphSide::prediction && input.rank == 3 && input.shape[0] > 0 && input.shape[1] < 0;
-  return state ? 1 : 0;
-}
-
 /// What an axis of an input is. `is_features`: the encoder's one input of [B, M, T].
 Axis axis_of(const TensorSpec& input, std::size_t axis, GraphSide side, bool is_features) noexcept {
   if (input.shape[axis] >= 0) return Axis::fixed;
@@ -33,14 +26,20 @@ Status check_range(const char* name, const Range& range) noexcept {
 /// A batch that one input has fixed is the batch of all.
 Range batch_of(const std::vector<TensorSpec>& inputs, GraphSide side, const Range& wanted) noexcept {
   for (const TensorSpec& input : inputs) {
-    const bool state = side == GraphSide::prediction && input.rank == 3 && input.shape[0] > 1;
-    const std::int64_t extent = input.shape[state ? 1 : 0];
+    const std::int64_t extent = input.shape[batch_axis(input, side)];
     if (extent > 0) return {extent, extent, extent};
   }
   return wanted;
 }
 
 }  // namespace
+
+std::size_t batch_axis(const TensorSpec& input, GraphSide side) noexcept {
+  // Layers are a number in every export; the batch behind them varies, or is 1 beside several layers.
+  const bool state = side == GraphSide::prediction && input.rank == 3 && input.shape[0] > 0 &&
+                     (input.shape[1] < 0 || input.shape[0] > 1);
+  return state ? 1 : 0;
+}
 
 Result<std::vector<InputProfile>> make_profiles(const std::string& path,
                                                 const std::vector<TensorSpec>& inputs, GraphSide side,

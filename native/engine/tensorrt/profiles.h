@@ -35,6 +35,9 @@ struct InputProfile {
   Shape max;
 };
 
+/// The axis that the batch stands on: 1 in states [L, B, H], else 0.
+[[nodiscard]] std::size_t batch_axis(const TensorSpec& input, GraphSide side) noexcept;
+
 /// One entry for every input, those of fixed shape too. A graph whose batch is fixed at 1 in one input gets
 /// that batch in all. Errors: ERR_BAD_ARGUMENT for limits that are not 1 <= min <= opt <= max;
 /// ERR_ENGINE_BUILD naming an input of unknown rank or an encoder input with an axis that no rule covers.

@@ -15,7 +15,8 @@ cudaEvent_t event_of(TrtAsrEvent event) noexcept {
   return static_cast<cudaEvent_t>(event);
 }
 
-/// Where the runtime gives a typed handle and the ABI wants an untyped one; null when the call failed.
+/// Where the runtime gives a typed handle and the ABI wants an untyped one; null when the call failed. The
+/// call comes before, in a statement of its own: arguments are evaluated in no order.
 template <class Handle>
 int32_t give(cudaError_t error, Handle made, void** out, const char* field, TrtAsrFailure* failure) noexcept {
   *out = error == cudaSuccess ? static_cast<void*>(made) : nullptr;
@@ -79,7 +80,8 @@ int32_t set_device(int32_t index, TrtAsrFailure* failure) noexcept {
 
 int32_t device_alloc(size_t bytes, void** memory, TrtAsrFailure* failure) noexcept {
   void* made = nullptr;
-  return give(cudaMalloc(&made, bytes), made, memory, "device memory", failure);
+  const cudaError_t error = cudaMalloc(&made, bytes);
+  return give(error, made, memory, "device memory", failure);
 }
 
 void device_free(void* memory) noexcept {
@@ -98,7 +100,8 @@ void pinned_free(void* memory) noexcept {
 
 int32_t stream_create(TrtAsrStream* stream, TrtAsrFailure* failure) noexcept {
   cudaStream_t made = nullptr;
-  return give(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), made, stream, "CUDA stream", failure);
+  const cudaError_t error = cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking);
+  return give(error, made, stream, "CUDA stream", failure);
 }
 
 void stream_destroy(TrtAsrStream stream) noexcept {
@@ -116,7 +119,8 @@ int32_t stream_wait(TrtAsrStream stream, TrtAsrEvent event, TrtAsrFailure* failu
 int32_t event_create(int32_t timing, TrtAsrEvent* event, TrtAsrFailure* failure) noexcept {
   const unsigned flags = cudaEventBlockingSync | (timing != 0 ? 0U : unsigned{cudaEventDisableTiming});
   cudaEvent_t made = nullptr;
-  return give(cudaEventCreateWithFlags(&made, flags), made, event, "CUDA event", failure);
+  const cudaError_t error = cudaEventCreateWithFlags(&made, flags);
+  return give(error, made, event, "CUDA event", failure);
 }
 
 void event_destroy(TrtAsrEvent event) noexcept {

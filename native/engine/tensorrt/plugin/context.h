@@ -13,10 +13,10 @@ struct TrtAsrContext {
 
   TrtAsrEngine& engine;
   // Destroyed from the last to the first: the context goes before what it was made with.
-  std::unique_ptr<nvinfer1::IRuntimeConfig> config;
 #if TRT_ASR_RTX
   std::unique_ptr<nvinfer1::IRuntimeCache> cache;
 #endif
+  std::unique_ptr<nvinfer1::IRuntimeConfig> config;
   std::unique_ptr<nvinfer1::IExecutionContext> context;
 };
 
