@@ -9,43 +9,13 @@
 #include <span>
 #include <vector>
 
+#include "decode/device_slots.h"
 #include "decode/graph_layout.h"
 #include "decode/greedy_transducer.h"
 #include "engine/cuda/device.h"
 #include "engine/tensorrt/trt_engine.h"
 
 namespace trt_asr {
-
-/// State of all slots in device memory, shared by the decoders of all lanes; one more slot holds the start of
-/// an utterance. A slot is used by one decoder at a time.
-class DeviceSlots {
- public:
-  /// `fused`: predictor and joint are one graph, which has no output of the predictor apart.
-  /// Errors: ERR_DEVICE_MEMORY, ERR_BAD_ARGUMENT for no slots.
-  [[nodiscard]] static Result<std::shared_ptr<DeviceSlots>> create(const cuda::Device& device,
-                                                                   const DecoderConfig& config, bool fused,
-                                                                   std::uint32_t slots) noexcept;
-
-  [[nodiscard]] std::uint32_t slots() const noexcept { return slots_; }
-  [[nodiscard]] std::int32_t start_slot() const noexcept { return static_cast<std::int32_t>(slots_); }
-  [[nodiscard]] const TrtAsrStateDims& dims() const noexcept { return dims_; }
-  [[nodiscard]] const TrtAsrStates& states() const noexcept { return states_; }
-  [[nodiscard]] std::int32_t* tokens() const noexcept { return tokens_; }
-  [[nodiscard]] std::int32_t* carry_frames() const noexcept { return carry_frames_; }
-
-  enum class Stage : std::uint8_t { never_reset, fresh, running };
-  /// Where an utterance in the slot stands; on the host.
-  [[nodiscard]] Stage& stage(SlotId slot) noexcept { return stages_[slot]; }
-
- private:
-  std::uint32_t slots_ = 0;
-  TrtAsrStateDims dims_{};
-  TrtAsrStates states_{};
-  std::int32_t* tokens_ = nullptr;
-  std::int32_t* carry_frames_ = nullptr;
-  cuda::Memory memory_;
-  std::vector<Stage> stages_;
-};
 
 /// The plans of the prediction side; `joint` is null when one graph does both.
 struct DevicePlans {
