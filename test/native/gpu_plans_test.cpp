@@ -181,6 +181,25 @@ CASE("built and tried once, found from then on, built again when asked") {
   CHECK(cache.count(".plan") == 1);
 }
 
+CASE("an engine is on the GPU once however many want it, and gone with the last one") {
+  const Tidy tidy;
+  const Folder cache;
+  const auto plan = opened(options_of(cache.path()))->plan(joint_request());
+  REQUIRE_OK(plan);
+  const long loaded = loads();
+  {
+    auto first = opened(options_of(cache.path()))->engine(joint_request());
+    REQUIRE_OK(first);
+    auto second = opened(options_of(cache.path()))->engine(joint_request());
+    REQUIRE_OK(second);
+    CHECK(first.value().get() == second.value().get());
+    CHECK(loads() == loaded + 1);
+  }
+  auto later = opened(options_of(cache.path()))->engine(joint_request());
+  REQUIRE_OK(later);
+  CHECK(loads() == loaded + 2);
+}
+
 CASE("what the plan depends on makes another plan") {
   const Folder cache;
   const long built = builds();

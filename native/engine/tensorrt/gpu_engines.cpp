@@ -1,6 +1,9 @@
 #include "engine/tensorrt/gpu_engines.h"
 
 #include <algorithm>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "base/contract.h"
 #include "base/heap_owner.h"
@@ -195,8 +198,18 @@ Result<Plan> GpuEngines::plan(const GraphRequest& request, bool rebuild) noexcep
 }
 
 Result<std::shared_ptr<TrtEngine>> GpuEngines::engine(const GraphRequest& request) noexcept {
+  // Never destroyed: a worker thread may close its recognizer after the static destructors have run.
+  static std::mutex mutex;
+  static auto& shared = *new std::map<std::pair<std::int32_t, std::string>, std::weak_ptr<TrtEngine>>;
   TRT_ASR_ASSIGN(const Plan ready, plan(request));
-  return load(request, ready.bytes());
+  // The plan's file names all that the engine depends on. Loading under the lock makes two recognizers that
+  // open at once wait for one load instead of holding the weights twice.
+  const std::lock_guard lock(mutex);
+  std::weak_ptr<TrtEngine>& known = shared[{options_.gpu, ready.file.path().string() + '\n' + request.path}];
+  if (std::shared_ptr<TrtEngine> loaded = known.lock()) return loaded;
+  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> loaded, load(request, ready.bytes()));
+  known = loaded;
+  return loaded;
 }
 
 }  // namespace trt_asr::trt

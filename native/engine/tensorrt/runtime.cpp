@@ -200,6 +200,9 @@ std::size_t LoadedPlan::context_bytes() const noexcept {
 
 Result<Context> Context::open(std::shared_ptr<LoadedPlan> plan, void* memory, std::size_t bytes) noexcept {
   const HeapOwnerScope owner(HeapOwner::library);
+  // Engines are shared by recognizers, which may open at once.
+  static std::mutex opening;
+  const std::lock_guard lock(opening);
   TrtAsrOpenContext given{};
   given.struct_size = sizeof(given);
   given.memory = memory;

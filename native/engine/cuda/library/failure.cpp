@@ -43,6 +43,18 @@ Meaning meaning_of(cudaError_t error) noexcept {
     case cudaErrorMemoryAllocation:
       return {TRT_ASR_DEVICE_MEMORY, "memory",
               "Open fewer sessions or lanes, or end other programs that use this GPU."};
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+      // SOURCE: CUDA says of each that the process has to be ended before CUDA works again.
+      return {TRT_ASR_INTERNAL, "a GPU that goes on",
+              "Restart the process: it cannot use this GPU any more."};
     default:
       return {TRT_ASR_INTERNAL, "success", ""};
   }
