@@ -6,7 +6,7 @@
 #include "base/contract.h"
 #include "base/heap_owner.h"
 #include "decode/decode_rules.h"
-#include "engine/tensorrt/abi_error.h"
+#include "engine/abi_error.h"
 #include "engine/tensorrt/profiles.h"
 
 namespace trt_asr {

@@ -5,8 +5,8 @@
 
 #include "base/contract.h"
 #include "base/finite.h"
+#include "engine/abi_error.h"
 #include "engine/cuda/log_mel_tables.h"
-#include "engine/tensorrt/abi_error.h"
 
 namespace trt_asr {
 

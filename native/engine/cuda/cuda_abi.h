@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/abi_types.h"
 #include "engine/cuda/cuda_kernels_abi.h"
-#include "engine/tensorrt/plugin_abi.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,7 +1,7 @@
 #include "engine/cuda/device.h"
 
 #include "base/contract.h"
-#include "engine/tensorrt/abi_error.h"
+#include "engine/abi_error.h"
 
 namespace trt_asr::cuda {
 

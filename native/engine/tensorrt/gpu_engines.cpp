@@ -8,10 +8,10 @@
 #include "base/contract.h"
 #include "base/heap_owner.h"
 #include "base/sha256.h"
+#include "engine/abi_error.h"
 #include "engine/onnx/cast_rewrite.h"
 #include "engine/onnx/onnx_file.h"
 #include "engine/ort/ort_engine.h"
-#include "engine/tensorrt/abi_error.h"
 #include "engine/tensorrt/exit_guard.h"
 
 namespace trt_asr::trt {

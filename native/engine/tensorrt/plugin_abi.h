@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/abi_types.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -19,39 +21,6 @@ extern "C" {
 /// The one symbol of a plug-in: `const TrtAsrPlugin* trt_asr_tensorrt_plugin(void)`.
 #define TRT_ASR_TENSORRT_ENTRY "trt_asr_tensorrt_plugin"
 #define TRT_ASR_RANK_MAX 8
-
-/// Outcome of a call; everything but `TRT_ASR_OK` fills the TrtAsrFailure.
-enum {
-  TRT_ASR_OK = 0,
-  TRT_ASR_BACKEND_UNAVAILABLE = 1,  ///< A library is missing, of another version, or finds no driver.
-  TRT_ASR_ENGINE_BUILD = 2,         ///< The graph cannot be parsed or built.
-  TRT_ASR_ENGINE_STALE = 3,         ///< A plan that is damaged, or of another version or GPU.
-  TRT_ASR_DEVICE_MEMORY = 4,
-  TRT_ASR_CONTRACT_MISMATCH = 5,  ///< A name, dtype, rank or shape is not what the engine has.
-  TRT_ASR_CANCELLED = 6,
-  TRT_ASR_INTERNAL = 7,
-};
-
-/// Filled by the callee; each text ends with 0 and is cut where it is too long.
-typedef struct TrtAsrFailure {
-  int32_t code;
-  char field[128];
-  char expected[256];
-  char received[1024];
-  char remedy[256];
-} TrtAsrFailure;
-
-enum {
-  TRT_ASR_F32 = 0,
-  TRT_ASR_F16 = 1,
-  TRT_ASR_BF16 = 2,
-  TRT_ASR_I8 = 3,
-  TRT_ASR_U8 = 4,
-  TRT_ASR_I32 = 5,
-  TRT_ASR_I64 = 6,
-  TRT_ASR_BOOL = 7,
-  TRT_ASR_OTHER = 8
-};
 
 enum { TRT_ASR_LOG_ERROR = 0, TRT_ASR_LOG_WARNING = 1, TRT_ASR_LOG_INFO = 2, TRT_ASR_LOG_VERBOSE = 3 };
 

@@ -6,8 +6,8 @@
 
 #include "base/contract.h"
 #include "base/heap_owner.h"
+#include "engine/abi_error.h"
 #include "engine/shared_library.h"
-#include "engine/tensorrt/abi_error.h"
 #include "engine/tensorrt/exit_guard.h"
 
 namespace trt_asr::trt {

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "engine/tensorrt/abi_error.h"
+#include "engine/abi_error.h"
 
 namespace validate {
 

@@ -7,7 +7,7 @@
 #include "engine/cuda/kernels/log_mel.h"
 #include "engine/cuda/kernels/rows.h"
 #include "engine/cuda/log_mel_tables.h"
-#include "engine/tensorrt/abi_error.h"
+#include "engine/abi_error.h"
 #include "lockstep.h"
 
 namespace validate {

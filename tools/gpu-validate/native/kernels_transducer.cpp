@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "engine/cuda/kernels/transducer.h"
-#include "engine/tensorrt/abi_error.h"
+#include "engine/abi_error.h"
 #include "lockstep.h"
 
 namespace validate {

@@ -2,7 +2,7 @@
 // A failure as a plug-in tells it -> an Error of ours.
 
 #include "base/result.h"
-#include "engine/tensorrt/plugin_abi.h"
+#include "engine/abi_types.h"
 
 namespace trt_asr {
 

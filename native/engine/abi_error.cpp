@@ -1,4 +1,4 @@
-#include "engine/tensorrt/abi_error.h"
+#include "engine/abi_error.h"
 
 namespace trt_asr {
 
