@@ -182,19 +182,11 @@ Status GpuPipeline::enqueue_features(std::int32_t count, std::int32_t longest) n
   TRT_ASR_TRY(stream_.copy(buffers_.counts, buffers_.host_counts, rows * sizeof(std::int32_t)));
   TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.flags, 0, rows * sizeof(std::int32_t), stream_.handle());
 
-  TrtAsrLogMel args{};
+  TrtAsrLogMel args = cuda::log_mel_args(mel);
   args.samples = buffers_.samples;
   args.signals = buffers_.signals;
   args.rows_count = count;
   args.frames_max = longest;
-  args.fft_samples = mel.fft_samples;
-  args.window_samples = mel.window_samples;
-  args.hop_samples = mel.hop_samples;
-  args.mel_bins = mel.mel_bins;
-  args.pre_emphasis = mel.pre_emphasis;
-  args.log_guard = mel.log_guard;
-  args.normalization_epsilon = mel.normalization_epsilon;
-  args.per_feature = mel.normalization == Normalization::per_feature ? 1 : 0;
   args.window = buffers_.window;
   args.cosine = buffers_.cosine;
   args.sine = buffers_.sine;

@@ -45,4 +45,18 @@ struct LogMelTables {
   return tables;
 }
 
+/// The kernels' arguments as far as the config says them; pointers, rows and strides are the caller's.
+[[nodiscard]] inline TrtAsrLogMel log_mel_args(const LogMelConfig& config) {
+  TrtAsrLogMel args{};
+  args.fft_samples = config.fft_samples;
+  args.window_samples = config.window_samples;
+  args.hop_samples = config.hop_samples;
+  args.mel_bins = config.mel_bins;
+  args.pre_emphasis = config.pre_emphasis;
+  args.log_guard = config.log_guard;
+  args.normalization_epsilon = config.normalization_epsilon;
+  args.per_feature = config.normalization == Normalization::per_feature ? 1 : 0;
+  return args;
+}
+
 }  // namespace trt_asr::cuda

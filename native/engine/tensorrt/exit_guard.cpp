@@ -14,7 +14,7 @@ namespace {
 // seconds. WHY: an exit must not hang. TODO: none.
 constexpr std::chrono::seconds wait_max{60};
 
-struct Works {
+struct Pending {
   std::mutex mutex;
   std::condition_variable changed;
   int running = 0;
@@ -22,14 +22,14 @@ struct Works {
 };
 
 /// Never destroyed: the exit is when it is needed.
-Works& works() {
-  static Works* const all = new Works;
+Pending& pending() {
+  static Pending* const all = new Pending;
   return *all;
 }
 
 /// Runs before the destructors of libraries that were loaded earlier than it was registered.
-void wait_for_works() {
-  Works& all = works();
+void wait_for_pending() {
+  Pending& all = pending();
   std::unique_lock lock(all.mutex);
   all.exiting = true;
   all.changed.wait_for(lock, wait_max, [&] { return all.running == 0; });
@@ -38,21 +38,21 @@ void wait_for_works() {
 }  // namespace
 
 ExitGuard::ExitGuard() {
-  static const int registered = std::atexit(wait_for_works);
+  static const int registered = std::atexit(wait_for_pending);
   static_cast<void>(registered);
-  const std::lock_guard lock(works().mutex);
-  ++works().running;
+  const std::lock_guard lock(pending().mutex);
+  ++pending().running;
 }
 
 ExitGuard::~ExitGuard() {
-  const std::lock_guard lock(works().mutex);
-  --works().running;
-  works().changed.notify_all();
+  const std::lock_guard lock(pending().mutex);
+  --pending().running;
+  pending().changed.notify_all();
 }
 
 bool ExitGuard::exiting() noexcept {
-  const std::lock_guard lock(works().mutex);
-  return works().exiting;
+  const std::lock_guard lock(pending().mutex);
+  return pending().exiting;
 }
 
 }  // namespace trt_asr::trt

@@ -202,19 +202,11 @@ Status compare_log_mel(Lockstep& lockstep, std::mt19937& random, int round) {
   }
   TRT_ASR_TRY(lockstep.upload());
   const auto args = [&](Side side) {
-    TrtAsrLogMel out{};
+    TrtAsrLogMel out = cuda::log_mel_args(config);
     out.samples = samples.on(side);
     out.signals = signals.on(side);
     out.rows_count = count;
     out.frames_max = frames_max;
-    out.fft_samples = config.fft_samples;
-    out.window_samples = config.window_samples;
-    out.hop_samples = config.hop_samples;
-    out.mel_bins = config.mel_bins;
-    out.pre_emphasis = config.pre_emphasis;
-    out.log_guard = config.log_guard;
-    out.normalization_epsilon = config.normalization_epsilon;
-    out.per_feature = config.normalization == Normalization::per_feature ? 1 : 0;
     out.window = window.on(side);
     out.cosine = cosine.on(side);
     out.sine = sine.on(side);
