@@ -376,20 +376,25 @@ Status DeviceGreedy::run_chunks(std::int64_t steps_max) noexcept {
 
 Status DeviceGreedy::reset(SlotId slot) noexcept {
   TRT_ASR_REQUIRE(slot < slots_->slots(), internal, "slot", "below " + show(slots_->slots()), slot, "");
-  slots_->stage(slot) = DeviceSlots::Stage::fresh;
+  slots_->source(slot) = slots_->start_slot();
+  return {};
+}
+
+Status DeviceGreedy::fork(SlotId from, SlotId to) noexcept {
+  const bool known = from < slots_->slots() && to < slots_->slots();
+  TRT_ASR_REQUIRE(known, internal, "slot", "below " + show(slots_->slots()), std::max(from, to), "");
+  slots_->source(to) = slots_->source(from);
   return {};
 }
 
 Status DeviceGreedy::write_rows(std::span<DecodeRow> rows) noexcept {
   for (std::size_t index = 0; index < rows.size(); ++index) {
     const DecodeRow& row = rows[index];
-    const DeviceSlots::Stage stage = slots_->stage(row.slot);
-    TRT_ASR_REQUIRE(stage != DeviceSlots::Stage::never_reset, internal, "slot", "one that was reset",
-                    row.slot, "");
+    const std::int32_t source = slots_->source(row.slot);
+    TRT_ASR_REQUIRE(source != DeviceSlots::never_reset, internal, "slot", "one that was reset", row.slot, "");
     TrtAsrDecodeRow& out = buffers_.host_rows[index];
     out = {};
-    out.load_slot =
-        stage == DeviceSlots::Stage::fresh ? slots_->start_slot() : static_cast<std::int32_t>(row.slot);
+    out.load_slot = source;
     out.store_slot = static_cast<std::int32_t>(row.slot);
     out.encoded_row = static_cast<std::int32_t>(row.row);
     out.frame_begin = row.frame_begin;
@@ -428,7 +433,7 @@ Status DeviceGreedy::read_rows(std::span<DecodeRow> rows) noexcept {
     const TrtAsrToken* first = buffers_.host_tokens + index * static_cast<std::size_t>(tokens_room_);
     for (std::size_t at = 0; at < row.tokens_count; ++at)
       row.tokens[at] = {first[at].id, first[at].frame, first[at].duration_frames, first[at].confidence};
-    slots_->stage(row.slot) = DeviceSlots::Stage::running;
+    slots_->source(row.slot) = static_cast<std::int32_t>(row.slot);
   }
   return {};
 }

@@ -35,6 +35,7 @@ class DeviceGreedy final : public GreedyDecoder {
   ~DeviceGreedy() override;
 
   [[nodiscard]] Status reset(SlotId slot) noexcept override;
+  [[nodiscard]] Status fork(SlotId from, SlotId to) noexcept override;
 
   /// `encoded_BTD` may lie in host memory (contiguous; it is copied) or in device memory (any strides; work
   /// that fills it has to be on the decoder's stream).

@@ -10,7 +10,7 @@ Result<std::shared_ptr<DeviceSlots>> DeviceSlots::create(const cuda::Device& dev
   TRT_ASR_REQUIRE(slots >= 1, bad_argument, "decoder slots", "at least 1", slots, "");
   auto made = std::make_shared<DeviceSlots>();
   made->slots_ = slots;
-  made->stages_.assign(slots, Stage::never_reset);
+  made->sources_.assign(slots, never_reset);
   const std::size_t count = std::size_t{slots} + 1;
   const std::size_t layers = static_cast<std::size_t>(config.predictor_layers);
   const std::size_t width = static_cast<std::size_t>(config.predictor_width);

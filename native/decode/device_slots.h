@@ -27,9 +27,9 @@ class DeviceSlots {
   [[nodiscard]] std::int32_t* tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::int32_t* carry_frames() const noexcept { return carry_frames_; }
 
-  enum class Stage : std::uint8_t { never_reset, fresh, running };
-  /// Where an utterance in the slot stands; on the host.
-  [[nodiscard]] Stage& stage(SlotId slot) noexcept { return stages_[slot]; }
+  static constexpr std::int32_t never_reset = -1;
+  /// The slot whose state an utterance goes on from: its own, the start slot's, or one it is a fork of.
+  [[nodiscard]] std::int32_t& source(SlotId slot) noexcept { return sources_[slot]; }
 
  private:
   std::uint32_t slots_ = 0;
@@ -38,7 +38,7 @@ class DeviceSlots {
   std::int32_t* tokens_ = nullptr;
   std::int32_t* carry_frames_ = nullptr;
   cuda::Memory memory_;
-  std::vector<Stage> stages_;
+  std::vector<std::int32_t> sources_;  ///< On the host.
 };
 
 }  // namespace trt_asr

@@ -1,5 +1,7 @@
 #include "decode/greedy_ctc.h"
 
+#include <algorithm>
+
 #include "base/contract.h"
 
 namespace trt_asr {
@@ -14,6 +16,13 @@ class GreedyCtc final : public GreedyDecoder {
   Status reset(SlotId slot) noexcept override {
     TRT_ASR_REQUIRE(slot < states_.size(), internal, "slot", "below " + show(states_.size()), slot, "");
     states_[slot] = ctc_start(rules_);
+    return {};
+  }
+
+  Status fork(SlotId from, SlotId to) noexcept override {
+    const bool known = from < states_.size() && to < states_.size();
+    TRT_ASR_REQUIRE(known, internal, "slot", "below " + show(states_.size()), std::max(from, to), "");
+    states_[to] = states_[from];
     return {};
   }
 

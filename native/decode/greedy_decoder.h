@@ -71,6 +71,9 @@ class GreedyDecoder {
   /// Puts a slot in the start state: that of an utterance of which no frame was decoded.
   [[nodiscard]] virtual Status reset(SlotId slot) noexcept = 0;
 
+  /// Gives slot `to` all that `from` remembers, so that it can be decoded on from there and be forgotten.
+  [[nodiscard]] virtual Status fork(SlotId from, SlotId to) noexcept = 0;
+
   /// Decodes rows of `encoded_BTD` (f32, contiguous). A slot appears at most once. Errors:
   /// ERR_CONTRACT_MISMATCH when logits are not finite, ERR_INTERNAL when a bound is violated; the tokens of
   /// failed rows are void.

@@ -1,5 +1,7 @@
 #include "decode/greedy_transducer.h"
 
+#include <algorithm>
+
 #include "base/contract.h"
 #include "decode/decoder_state.h"
 #include "decode/graph_layout.h"
@@ -74,6 +76,13 @@ class GreedyTransducer final : public GreedyDecoder {
   Status reset(SlotId slot) noexcept override {
     TRT_ASR_REQUIRE(slot < state_->slots(), internal, "slot", "below " + show(state_->slots()), slot, "");
     copy_slot(start_.at(0), state_->at(slot));
+    return {};
+  }
+
+  Status fork(SlotId from, SlotId to) noexcept override {
+    const bool known = from < state_->slots() && to < state_->slots();
+    TRT_ASR_REQUIRE(known, internal, "slot", "below " + show(state_->slots()), std::max(from, to), "");
+    copy_slot(state_->at(from), state_->at(to));
     return {};
   }
 

@@ -11,32 +11,6 @@ namespace {
 
 constexpr std::size_t inputs_count = 2;
 
-std::string tensor_field(const EngineInfo& info, const TensorSpec& spec) {
-  return "'" + spec.name + "' of " + info.path;
-}
-
-Status check_spec(const EngineInfo& info, const TensorSpec& spec, DType dtype, std::size_t rank) {
-  TRT_ASR_REQUIRE(spec.dtype == dtype, contract_mismatch, tensor_field(info, spec), dtype_name(dtype),
-                  dtype_name(spec.dtype), remedy_export);
-  TRT_ASR_REQUIRE(spec.rank == rank, contract_mismatch, tensor_field(info, spec), show(rank) + " axes",
-                  show(spec.rank) + " axes", remedy_export);
-  return {};
-}
-
-/// The extent that contract and graph agree on; either may leave it open, not both.
-Result<std::int32_t> agreed_extent(const EngineInfo& info, const TensorSpec& spec, std::size_t axis,
-                                   std::int32_t declared) {
-  const std::int64_t graph = spec.shape[axis];
-  const bool known = graph > 0 || declared > 0;
-  TRT_ASR_REQUIRE(known, contract_mismatch, tensor_field(info, spec),
-                  "a fixed extent of axis " + show(axis) + ", or a contract that tells it", spec.shape.text(),
-                  remedy_export);
-  const bool agreed = graph <= 0 || declared <= 0 || graph == declared;
-  TRT_ASR_REQUIRE(agreed, contract_mismatch, tensor_field(info, spec),
-                  show(declared) + " at axis " + show(axis), spec.shape.text(), remedy_export);
-  return declared > 0 ? declared : static_cast<std::int32_t>(graph);
-}
-
 }  // namespace
 
 std::int32_t EncoderConfig::encoded_frames(std::int32_t features_frames) const noexcept {
@@ -50,27 +24,7 @@ Result<EncoderLayout> find_encoder_layout(const EngineInfo& info) noexcept {
   TRT_ASR_REQUIRE(info.inputs.size() == inputs_count, contract_mismatch, "inputs of " + info.path,
                   "2, features and lengths", info.inputs.size(),
                   "A cache-aware or fused export cannot serve as an offline encoder.");
-  EncoderLayout layout;
-  TRT_ASR_ASSIGN(layout.features,
-                 find_tensor(info, info.inputs, "encoder", {"features", "audio_signal", "processed_signal"}));
-  TRT_ASR_ASSIGN(layout.lengths,
-                 find_tensor(info, info.inputs, "encoder", {"lengths", "length", "processed_signal_length"}));
-  TRT_ASR_ASSIGN(layout.encoded,
-                 find_tensor(info, info.outputs, "encoder", {"encoded", "outputs", "log_probs", "logprobs"}));
-  const std::string& encoded_name = info.outputs[layout.encoded].name;
-  auto encoded_lengths = find_tensor(info, info.outputs, "encoder", {"encoded_lengths"});
-  if (encoded_lengths.ok()) {
-    layout.encoded_lengths = encoded_lengths.value();
-  } else if (encoded_name != "log_probs" && encoded_name != "logprobs") {
-    return encoded_lengths.take_error();
-  }
-  layout.time_last = encoded_name == "outputs";
-  TRT_ASR_TRY(check_spec(info, info.inputs[layout.features], DType::f32, 3));
-  TRT_ASR_TRY(check_spec(info, info.inputs[layout.lengths], DType::i64, 1));
-  TRT_ASR_TRY(check_spec(info, info.outputs[layout.encoded], DType::f32, 3));
-  if (layout.encoded_lengths.has_value())
-    TRT_ASR_TRY(check_spec(info, info.outputs[*layout.encoded_lengths], DType::i64, 1));
-  return layout;
+  return find_encoder_tensors(info);
 }
 
 Result<EncoderConfig> Encoder::complete(const EngineInfo& info, const EncoderLayout& layout,
@@ -147,15 +101,6 @@ Status Encoder::check_lengths(std::span<const std::int32_t> lengths) const noexc
   return {};
 }
 
-void Encoder::zero_beyond(std::size_t row, std::int32_t length, std::int32_t longest) noexcept {
-  const std::span<float> features = features_MT(static_cast<std::int32_t>(row), longest);
-  for (std::int32_t mel = 0; mel < config_.mel_bins; ++mel) {
-    const auto bin = features.subspan(static_cast<std::size_t>(mel) * static_cast<std::size_t>(longest),
-                                      static_cast<std::size_t>(longest));
-    std::fill(bin.begin() + length, bin.end(), 0.0F);
-  }
-}
-
 Status Encoder::bind(std::int64_t rows, std::int64_t longest) noexcept {
   const std::int64_t frames = encoded_frames(static_cast<std::int32_t>(longest));
   Engine& engine = lane_.engine();
@@ -175,27 +120,7 @@ Status Encoder::bind(std::int64_t rows, std::int64_t longest) noexcept {
                             host(encoded_lengths_.data(), DType::i64, {rows}));
 }
 
-/// encoded_BTD[b, t, d] = encoded_BDT[b, d, t]
-void Encoder::transpose(std::int64_t rows) noexcept {
-  const auto frames = static_cast<std::size_t>(encoded_BTD_.shape[1]);
-  const auto width = static_cast<std::size_t>(config_.width);
-  // Tiles keep both sides within the first-level cache; 16 floats are one line.
-  constexpr std::size_t tile = 16;
-  for (std::size_t row = 0; row < static_cast<std::size_t>(rows); ++row) {
-    const float* from = encoded_time_last_.data() + row * frames * width;
-    float* to = encoded_.data() + row * frames * width;
-    for (std::size_t d0 = 0; d0 < width; d0 += tile) {
-      for (std::size_t t0 = 0; t0 < frames; t0 += tile) {
-        for (std::size_t t = t0; t < std::min(t0 + tile, frames); ++t) {
-          for (std::size_t d = d0; d < std::min(d0 + tile, width); ++d)
-            to[t * width + d] = from[d * frames + t];
-        }
-      }
-    }
-  }
-}
-
-Status Encoder::check_row(std::size_t row, std::int32_t length) noexcept {
+Status Encoder::check_row(std::size_t row, std::int32_t length) const noexcept {
   const EngineInfo& info = lane_.engine().info();
   const std::int32_t frames = encoded_frames(length);
   if (layout_.encoded_lengths.has_value()) {
@@ -213,18 +138,26 @@ Status Encoder::check_row(std::size_t row, std::int32_t length) noexcept {
   return {};
 }
 
-Status Encoder::encode(std::span<const std::int32_t> lengths) noexcept {
+Status Encoder::run(std::span<const std::int32_t> lengths) noexcept {
   TRT_ASR_TRY(check_lengths(lengths));
   // A causal encoder makes a frame of a row without features, but no graph takes a tensor without elements.
   const std::int32_t longest = std::max(1, *std::max_element(lengths.begin(), lengths.end()));
   for (std::size_t row = 0; row < lengths.size(); ++row) {
     lengths_[row] = lengths[row];
-    zero_beyond(row, lengths[row], longest);
+    zero_frames(features_MT(static_cast<std::int32_t>(row), longest), longest, lengths[row], longest);
   }
   const auto rows = static_cast<std::int64_t>(lengths.size());
   TRT_ASR_TRY(bind(rows, longest));
   TRT_ASR_TRY(lane_.run());
-  if (layout_.time_last) transpose(rows);
+  if (layout_.time_last) {
+    transpose_time(encoded_time_last_, encoded_, lengths.size(),
+                   static_cast<std::size_t>(encoded_BTD_.shape[1]), static_cast<std::size_t>(config_.width));
+  }
+  return {};
+}
+
+Status Encoder::encode(std::span<const std::int32_t> lengths) noexcept {
+  TRT_ASR_TRY(run(lengths));
   for (std::size_t row = 0; row < lengths.size(); ++row) TRT_ASR_TRY(check_row(row, lengths[row]));
   return {};
 }

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/limits.generated.h"
+#include "encoder/encoder_tensors.h"
 #include "engine/engine.h"
 
 namespace trt_asr {
@@ -33,16 +34,7 @@ struct EncoderConfig {
   }
 };
 
-/// Where the tensors stand in the graph, and how its output lies in memory.
-struct EncoderLayout {
-  std::size_t features = 0;
-  std::size_t lengths = 0;
-  std::size_t encoded = 0;
-  std::optional<std::size_t> encoded_lengths;  ///< NeMo's own CTC export has none.
-  bool time_last = false;                      ///< The graph gives [B, D, T'], as NeMo exports it.
-};
-
-/// Finds the tensors by their names: ours, NeMo's / onnx-asr's, sherpa-onnx's. Errors: ERR_CONTRACT_MISMATCH.
+/// The tensors of an offline encoder, which has no other inputs. Errors: ERR_CONTRACT_MISMATCH.
 [[nodiscard]] Result<EncoderLayout> find_encoder_layout(const EngineInfo& info) noexcept;
 
 class Encoder {
@@ -64,9 +56,15 @@ class Encoder {
   [[nodiscard]] std::span<float> features_MT(std::int32_t row, std::int32_t longest_frames) noexcept;
 
   /// Encodes rows with these valid feature frames; frames beyond a row's own length are zeroed here. 1 <=
-  /// rows <= batch_max, length <= features_frames_max, at least one encoder frame each. Checks that the
-  /// graph's own lengths agree, where it gives them, and that the output is finite. Errors: ERR_BAD_ARGUMENT
-  /// (length, rows), ERR_CONTRACT_MISMATCH (lengths, not finite), ERR_INTERNAL (the engine failed).
+  /// rows <= batch_max, length <= features_frames_max, at least one encoder frame each. What came of a row,
+  /// `check_row` tells. Errors: ERR_BAD_ARGUMENT (length, rows), ERR_INTERNAL (the engine failed).
+  [[nodiscard]] Status run(std::span<const std::int32_t> lengths) noexcept;
+
+  /// Whether the graph's own length of a row of the last run agrees, where it gives one, and the output is
+  /// finite. `length`: as given to `run`. Errors: ERR_CONTRACT_MISMATCH.
+  [[nodiscard]] Status check_row(std::size_t row, std::int32_t length) const noexcept;
+
+  /// `run`, and `check_row` of all rows.
   [[nodiscard]] Status encode(std::span<const std::int32_t> lengths) noexcept;
 
   /// The last batch, f32 [rows, frames of the longest row, D], contiguous.
@@ -88,9 +86,6 @@ class Encoder {
   [[nodiscard]] Status claim(std::int32_t batch_max, std::int32_t features_frames_max, Arena& arena) noexcept;
   [[nodiscard]] Status check_lengths(std::span<const std::int32_t> lengths) const noexcept;
   [[nodiscard]] Status bind(std::int64_t rows, std::int64_t longest) noexcept;
-  [[nodiscard]] Status check_row(std::size_t row, std::int32_t length) noexcept;
-  void zero_beyond(std::size_t row, std::int32_t length, std::int32_t longest) noexcept;
-  void transpose(std::int64_t rows) noexcept;
 
   EncoderConfig config_;
   EncoderLayout layout_;

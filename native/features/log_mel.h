@@ -30,6 +30,11 @@ struct LogMelConfig {
   double log_guard = reference::log_guard;  ///< 2^-24, added before the logarithm.
   Normalization normalization = Normalization::per_feature;
   double normalization_epsilon = reference::normalization_epsilon;  ///< Added to the standard deviation.
+
+  /// From a frame's centre to the end of its window.
+  [[nodiscard]] std::size_t reach_samples() const noexcept {
+    return static_cast<std::size_t>(window_samples - (fft_samples / 2 - (fft_samples - window_samples) / 2));
+  }
 };
 
 /// What a caller still holds of a signal: samples [origin, origin + samples.size()).

@@ -33,6 +33,9 @@ class GpuPipeline {
   /// Starts an utterance in a slot.
   [[nodiscard]] Status reset(SlotId slot) noexcept { return decoder_->reset(slot); }
 
+  /// See GreedyDecoder::fork.
+  [[nodiscard]] Status fork(SlotId from, SlotId to) noexcept { return decoder_->fork(from, to); }
+
   /// Encodes the rows 0 ... count - 1 that were put. 1 <= count <= batch_max, at least one encoder frame
   /// each. Errors: ERR_BAD_ARGUMENT, ERR_INTERNAL. What is wrong with the numbers shows when they are
   /// decoded.

@@ -93,6 +93,10 @@ Result<std::shared_ptr<Engine>> GraphLoader::encoder(const std::string& path,
   return std::shared_ptr<Engine>(std::move(engine));
 }
 
+Result<std::shared_ptr<Engine>> GraphLoader::streaming(const std::string& path) const noexcept {
+  return load_ort_engine({path, threads_});
+}
+
 Result<std::shared_ptr<Engine>> GraphLoader::prediction(const char* graph, const std::string& path,
                                                         const DecodeRules& rules) const noexcept {
   if (gpu_ == nullptr) return load_ort_engine({path, threads_});

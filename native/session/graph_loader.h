@@ -37,6 +37,8 @@ class GraphLoader {
   /// backends.
   [[nodiscard]] Result<std::shared_ptr<Engine>> encoder(const std::string& path,
                                                         const EncoderConfig& encoder) const noexcept;
+  /// A cache-aware encoder. Precondition: no GPU was asked for.
+  [[nodiscard]] Result<std::shared_ptr<Engine>> streaming(const std::string& path) const noexcept;
   /// Predictor, joint, or both in one.
   [[nodiscard]] Result<std::shared_ptr<Engine>> prediction(const char* graph, const std::string& path,
                                                            const DecodeRules& rules) const noexcept;

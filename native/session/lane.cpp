@@ -10,12 +10,14 @@ namespace trt_asr {
 
 namespace {
 
+/// Adds to `elapsed_ns` the share of one of `rows`.
 class Stopwatch {
  public:
-  explicit Stopwatch(std::uint64_t& elapsed_ns) noexcept : elapsed_ns_(elapsed_ns), begin_(Clock::now()) {}
+  Stopwatch(std::uint64_t& elapsed_ns, std::size_t rows) noexcept
+      : elapsed_ns_(elapsed_ns), rows_(rows), begin_(Clock::now()) {}
   ~Stopwatch() {
     const auto elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin_);
-    elapsed_ns_ = static_cast<std::uint64_t>(elapsed.count());
+    elapsed_ns_ += static_cast<std::uint64_t>(elapsed.count()) / rows_;
   }
   Stopwatch(const Stopwatch&) = delete;
   Stopwatch& operator=(const Stopwatch&) = delete;
@@ -23,33 +25,55 @@ class Stopwatch {
  private:
   using Clock = std::chrono::steady_clock;
   std::uint64_t& elapsed_ns_;
+  std::size_t rows_;
   Clock::time_point begin_;
 };
 
+/// An outcome that a whole batch shares.
+void fail_all(std::span<Task> tasks, Status& status) noexcept {
+  if (status.ok()) return;
+  for (Task& task : tasks) {
+    if (task.status.ok()) task.status = status.error();
+  }
+}
+
 }  // namespace
 
-Result<LaneSlots> LaneSlots::claim(const Model& model, std::uint32_t slots, Arena& arena) noexcept {
+Result<LaneSlots> LaneSlots::claim(const Model& model, std::uint32_t slots, std::uint32_t slots_ahead,
+                                   Arena& arena) noexcept {
   LaneSlots claimed;
   const DecoderConfig& decoder = model.contract.decoder;
   if (model.device.has_value()) {
     const bool fused = model.transducer.joint == nullptr;
-    TRT_ASR_ASSIGN(claimed.device, DeviceSlots::create(*model.device, decoder, fused, slots));
+    TRT_ASR_ASSIGN(claimed.device, DeviceSlots::create(*model.device, decoder, fused, slots + slots_ahead));
   } else {
-    TRT_ASR_ASSIGN(claimed.host, claim_decoder_slots(decoder, slots, arena));
+    TRT_ASR_ASSIGN(claimed.host, claim_decoder_slots(decoder, slots + slots_ahead, arena));
+  }
+  if (model.streaming_encoder != nullptr) {
+    TRT_ASR_ASSIGN(EncoderCaches caches, EncoderCaches::claim(*model.contract.streaming, slots, arena));
+    claimed.caches = std::make_shared<EncoderCaches>(std::move(caches));
   }
   return claimed;
 }
 
-Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const WindowPlan& plan, const LaneSlots& slots,
-                                         Arena& arena) noexcept {
-  const auto hop_samples = static_cast<std::size_t>(model.contract.features.hop_samples);
-  const auto features_frames_max = static_cast<std::int32_t>(plan.window_samples / hop_samples);
-  TRT_ASR_ASSIGN(PauseFinder pauses, PauseFinder::create(plan.window_samples, plan.frame_samples, arena));
-  std::unique_ptr<Lane> lane(new Lane(model, plan, std::move(pauses)));
+Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const LaneConfig& config, const LaneSlots& slots,
+                                         SlotId slot_ahead, Arena& arena) noexcept {
+  const WindowPlan& plan = config.plan;
+  const auto features_frames_max = static_cast<std::int32_t>(plan.window_samples / plan.hop_samples);
+  TRT_ASR_ASSIGN(WindowPlanner planner, WindowPlanner::open(plan, config.vad, arena));
+  std::unique_ptr<Lane> lane(new Lane(model, config, slot_ahead, std::move(planner)));
+  const std::size_t rows = config.batch_max;
   const std::int32_t frames_max = model.contract.encoder.encoded_frames(features_frames_max);
-  TRT_ASR_ASSIGN(lane->tokens_, arena.claim<Token>(tokens_room(model.contract.decoder.rules, frames_max)));
+  lane->room_ = tokens_room(model.contract.decoder.rules, frames_max);
+  TRT_ASR_ASSIGN(lane->tokens_, arena.claim<Token>(rows * lane->room_));
+  TRT_ASR_ASSIGN(lane->tokens_ahead_, arena.claim<Token>(rows * lane->room_));
+  TRT_ASR_ASSIGN(lane->rows_, arena.claim<DecodeRow>(rows));
+  TRT_ASR_ASSIGN(lane->lengths_, arena.claim<std::int32_t>(rows));
+  TRT_ASR_ASSIGN(lane->chunk_rows_, arena.claim<ChunkRow>(rows));
+  lane->caches_ = slots.caches;
   if (slots.device != nullptr) {
-    TRT_ASR_ASSIGN(lane->gpu_, GpuPipeline::open(model, slots.device, 1, plan.window_samples));
+    TRT_ASR_ASSIGN(lane->gpu_, GpuPipeline::open(model, slots.device, static_cast<std::int32_t>(rows),
+                                                 plan.window_samples));
   } else {
     TRT_ASR_TRY(lane->open_host(slots, features_frames_max, arena));
   }
@@ -58,92 +82,217 @@ Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const WindowPlan& p
 
 Status Lane::open_host(const LaneSlots& slots, std::int32_t features_frames_max, Arena& arena) noexcept {
   const ModelContract& contract = model_.contract;
+  const auto rows = static_cast<std::int32_t>(batch_max_);
   TRT_ASR_ASSIGN(LogMel mel, LogMel::create(contract.features, arena));
-  TRT_ASR_ASSIGN(Encoder encoder,
-                 Encoder::open(model_.encoder, contract.encoder, 1, features_frames_max, arena));
   TRT_ASR_ASSIGN(auto decoder, open_decoder(model_.transducer, contract.decoder, slots.host, arena));
-  host_.emplace(HostStages{std::move(mel), std::move(encoder), std::move(decoder)});
+  host_.emplace(HostStages{std::move(mel), std::move(decoder), std::nullopt, std::nullopt});
+  if (model_.encoder != nullptr) {
+    TRT_ASR_ASSIGN(Encoder encoder,
+                   Encoder::open(model_.encoder, contract.encoder, rows, features_frames_max, arena));
+    host_->encoder.emplace(std::move(encoder));
+  }
+  if (model_.streaming_encoder != nullptr) {
+    TRT_ASR_ASSIGN(CacheAwareEncoder encoder,
+                   CacheAwareEncoder::open(model_.streaming_encoder, *contract.streaming, rows, arena));
+    host_->cache_aware.emplace(std::move(encoder));
+  }
   return {};
 }
 
-Window Lane::plan_window(const Slot& slot) noexcept {
-  Window window;
-  window.frame_begin = slot.context_frames;
-  if (slot.ended && slot.filled <= plan_.window_samples) {
-    window.encode_samples = slot.filled;
-    window.frame_end = plan_.frames(slot.filled + plan_.frame_samples - 1);
-    window.consume_samples = slot.filled;
-    window.at_pause = true;
-    window.last = true;
-    return window;
-  }
-  // The audio goes on behind the window. A cut leaves context behind it, for the case that it is inside
-  // speech.
-  const std::span<const float> searched = slot.samples.first(plan_.window_samples - plan_.context_samples);
-  const Cut cut = pauses_.find(searched, plan_.search_samples);
-  window.frame_end = plan_.frames(cut.samples);
-  window.at_pause = cut.is_pause;
-  window.encode_samples = cut.is_pause ? cut.samples : plan_.window_samples;
-  window.consume_samples = cut.is_pause ? cut.samples : cut.samples - plan_.context_samples;
-  window.context_frames = cut.is_pause ? 0 : plan_.frames(plan_.context_samples);
-  return window;
-}
-
-Status Lane::compute_features(std::span<const float> samples) noexcept {
+void Lane::compute_features(std::span<Task> tasks) noexcept {
   times_ = {};
-  const Stopwatch stopwatch(times_.features_ns);
-  const std::size_t frames = samples.size() / static_cast<std::size_t>(model_.contract.features.hop_samples);
-  features_frames_ = static_cast<std::int32_t>(frames);
-  // Of less than a hop a causal encoder makes a frame, as in NeMo; of nothing there is nothing to say.
-  encoded_frames_ = samples.empty() ? 0 : model_.contract.encoder.encoded_frames(features_frames_);
-  if (gpu_ != nullptr) return gpu_->put(0, samples);
-  if (frames == 0) return {};
-  const std::span<float> features_MT = host_->encoder.features_MT(0, features_frames_);
-  TRT_ASR_TRY(host_->mel.log_mel(samples, 0, frames, features_MT, frames));
-  return host_->mel.normalize(features_MT, frames, frames);
-}
-
-Status Lane::decode_on_host(std::span<DecodeRow> rows, bool fresh) noexcept {
-  if (fresh) TRT_ASR_TRY(host_->decoder->reset(rows[0].slot));
-  TensorView encoded_BTD = host_->encoder.no_frames();
-  if (encoded_frames_ > 0) {
-    const Stopwatch stopwatch(times_.encoder_ns);
-    TRT_ASR_TRY(host_->encoder.encode(std::span<const std::int32_t>(&features_frames_, 1)));
-    encoded_BTD = host_->encoder.encoded_BTD();
+  const Stopwatch stopwatch(times_.features_ns, tasks.size());
+  longest_frames_ = 0;
+  std::uint32_t rows = 0;
+  for (Task& task : tasks) {
+    const bool is_chunk = task.kind == WindowKind::chunk;
+    // Of less than a hop a causal encoder makes a frame, as in NeMo; of nothing there is nothing to say.
+    const bool has_audio = is_chunk ? task.window.feature_frames > 0 : task.window.encode_samples > 0;
+    task.encoded_frames = !has_audio ? 0
+                          : is_chunk ? 1
+                                     : model_.contract.encoder.encoded_frames(task.window.feature_frames);
+    task.encodes = task.encoded_frames > 0;
+    if (!task.encodes) continue;
+    task.row = rows++;
+    longest_frames_ = std::max(longest_frames_, task.window.feature_frames);
   }
-  const Stopwatch stopwatch(times_.decode_ns);
-  return host_->decoder->decode(encoded_BTD, rows);
+  for (Task& task : tasks) {
+    if (task.encodes) task.status = task.kind == WindowKind::chunk ? compute_chunk(task) : compute_row(task);
+  }
 }
 
-Status Lane::decode_on_gpu(std::span<DecodeRow> rows, bool fresh) noexcept {
+Status Lane::compute_row(const Task& task) noexcept {
+  const auto samples = task.heard.samples.subspan(task.window.skip_samples, task.window.encode_samples);
+  const auto row = static_cast<std::int32_t>(task.row);
+  if (gpu_ != nullptr) return gpu_->put(row, samples);
+  const auto frames = static_cast<std::size_t>(task.window.feature_frames);
+  const auto stride = static_cast<std::size_t>(longest_frames_);
+  if (frames == 0) return {};
+  const std::span<float> features_MT = host_->encoder->features_MT(row, longest_frames_);
+  TRT_ASR_TRY(host_->mel.log_mel(samples, 0, frames, features_MT, stride));
+  return host_->mel.normalize(features_MT, frames, stride);
+}
+
+Status Lane::compute_chunk(const Task& task) noexcept {
+  const ChunkPlan::Span span = plan_.chunks.span(task.chunk);
+  const auto padding = static_cast<std::size_t>(span.padding);
+  const std::uint64_t end = span.begin + static_cast<std::uint64_t>(task.window.feature_frames) - padding;
+  const std::span<float> features_MT = host_->cache_aware->features_MT(static_cast<std::int32_t>(task.row));
+  const auto stride = static_cast<std::size_t>(plan_.chunks.input_frames());
+  const auto bins = static_cast<std::size_t>(model_.contract.features.mel_bins);
+  for (std::size_t bin = 0; bin < bins; ++bin)
+    std::fill_n(features_MT.begin() + static_cast<std::ptrdiff_t>(bin * stride), padding, 0.0F);
+  const SignalPart part{task.heard.samples, task.heard.origin_samples, task.heard.ended};
+  return host_->mel.log_mel(part, span.begin, end, features_MT.subspan(padding), stride);
+}
+
+void Lane::recognize(std::span<Task> tasks) noexcept {
+  if (gpu_ != nullptr) {
+    Status status = recognize_on_gpu(tasks);
+    return fail_all(tasks, status);
+  }
+  const bool any = std::any_of(tasks.begin(), tasks.end(), [](const Task& task) { return task.encodes; });
+  if (any) {
+    const Stopwatch stopwatch(times_.encoder_ns, tasks.size());
+    const bool are_chunks = tasks[0].kind == WindowKind::chunk;
+    Status status = are_chunks ? encode_chunks(tasks) : encode_on_host(tasks);
+    fail_all(tasks, status);
+  }
+  decode_on_host(tasks);
+}
+
+Status Lane::encode_on_host(std::span<Task> tasks) noexcept {
+  std::size_t rows = 0;
+  for (const Task& task : tasks) {
+    if (task.encodes) lengths_[rows++] = task.window.feature_frames;
+  }
+  TRT_ASR_TRY(host_->encoder->run(lengths_.first(rows)));
+  for (Task& task : tasks) {
+    if (task.encodes && task.status.ok())
+      task.status = host_->encoder->check_row(task.row, task.window.feature_frames);
+  }
+  return {};
+}
+
+Status Lane::encode_chunks(std::span<Task> tasks) noexcept {
+  std::size_t rows = 0;
+  for (const Task& task : tasks) {
+    if (task.fresh) caches_->reset(task.slot);
+    if (task.encodes) chunk_rows_[rows++] = {task.slot, task.window.feature_frames};
+  }
+  TRT_ASR_TRY(host_->cache_aware->run(chunk_rows_.first(rows), *caches_));
+  for (Task& task : tasks) {
+    if (!task.encodes || !task.status.ok()) continue;
+    task.encoded_frames = chunk_rows_[task.row].encoded_frames;
+    task.status = host_->cache_aware->check_row(task.row);
+  }
+  return {};
+}
+
+DecodeRow Lane::row_of(const Task& task) const noexcept {
+  const Window& window = task.window;
+  DecodeRow row;
+  row.slot = task.slot;
+  row.row = task.row;
+  // Up to a pause all is decoded, also the frame that a causal encoder adds: it alone hears the last samples.
+  row.frame_end = window.frames_all ? task.encoded_frames : std::min(window.frame_end, task.encoded_frames);
+  row.frame_begin = std::min(window.frame_begin, row.frame_end);
+  row.frame_origin = task.frame_origin;
+  row.ends = window.at_pause || window.last;
+  return row;
+}
+
+/// The frames behind those of `row_of`.
+DecodeRow Lane::row_ahead_of(const Task& task) const noexcept {
+  DecodeRow row = row_of(task);
+  row.frame_begin = row.frame_end;
+  row.frame_end = task.encoded_frames;
+  row.slot = slot_ahead_ + task.row;
+  row.ends = true;
+  return row;
+}
+
+void Lane::decode_on_host(std::span<Task> tasks) noexcept {
+  const Stopwatch stopwatch(times_.decode_ns, tasks.size());
+  GreedyDecoder& decoder = *host_->decoder;
+  const bool are_chunks = tasks[0].kind == WindowKind::chunk;
+  const TensorView none = TensorView::contiguous(tokens_.data(), DType::f32, MemorySpace::host,
+                                                 {1, 0, model_.contract.decoder.encoder_width});
+  const auto decode = [&](const Task& task, DecodeRow row, std::span<Token> room) -> Result<std::size_t> {
+    row.tokens = room;
+    const TensorView& encoded_BTD = !task.encodes ? none
+                                    : are_chunks  ? host_->cache_aware->encoded_BTD()
+                                                  : host_->encoder->encoded_BTD();
+    TRT_ASR_TRY(decoder.decode(encoded_BTD, std::span<DecodeRow>(&row, 1)));
+    return row.tokens_count;
+  };
+  for (std::size_t index = 0; index < tasks.size(); ++index) {
+    Task& task = tasks[index];
+    if (task.status.ok() && task.fresh) task.status = decoder.reset(task.slot);
+    if (!task.status.ok()) continue;
+    const auto tokens = tokens_.subspan(index * room_, room_);
+    auto count = decode(task, row_of(task), tokens);
+    if (!count.ok()) {
+      task.status = count.take_error();
+      continue;
+    }
+    task.tokens = tokens.first(count.value());
+    task.tentative = {};
+    if (!task.window.looks_ahead) continue;
+    const DecodeRow ahead = row_ahead_of(task);
+    const auto tokens_ahead = tokens_ahead_.subspan(index * room_, room_);
+    task.status = decoder.fork(task.slot, ahead.slot);
+    if (!task.status.ok()) continue;
+    auto count_ahead = decode(task, ahead, tokens_ahead);
+    if (count_ahead.ok()) {
+      task.tentative = tokens_ahead.first(count_ahead.value());
+    } else {
+      task.status = count_ahead.take_error();
+    }
+  }
+}
+
+Status Lane::recognize_on_gpu(std::span<Task> tasks) noexcept {
   const trt::ExitGuard guard;
   TRT_ASR_REQUIRE(!trt::ExitGuard::exiting(), closed, "process", "a process that goes on", "one that exits",
                   "");
-  if (fresh) TRT_ASR_TRY(gpu_->reset(rows[0].slot));
-  // A transducer holds nothing back.
-  if (encoded_frames_ == 0) return {};
+  std::int32_t count = 0;
+  for (Task& task : tasks) {
+    task.tokens = {};
+    task.tentative = {};
+    if (task.fresh) TRT_ASR_TRY(gpu_->reset(task.slot));
+    // A transducer holds nothing back, so there is nothing to decode without a frame.
+    if (task.encodes) ++count;
+  }
+  if (count == 0) return {};
   {
-    const Stopwatch stopwatch(times_.encoder_ns);
-    TRT_ASR_TRY(gpu_->encode(1));
+    const Stopwatch stopwatch(times_.encoder_ns, tasks.size());
+    TRT_ASR_TRY(gpu_->encode(count));
     TRT_ASR_TRY(gpu_->synchronize());
   }
-  const Stopwatch stopwatch(times_.decode_ns);
-  return gpu_->decode(rows);
-}
-
-Result<std::span<const Token>> Lane::recognize(const Window& window, SlotId slot, std::int32_t frame_origin,
-                                               bool fresh) noexcept {
-  DecodeRow row;
-  row.slot = slot;
-  // Up to a pause all is decoded, also the frame that a causal encoder adds: it alone hears the last samples.
-  row.frame_end = window.at_pause ? encoded_frames_ : std::min(window.frame_end, encoded_frames_);
-  row.frame_begin = std::min(window.frame_begin, row.frame_end);
-  row.frame_origin = frame_origin;
-  row.ends = window.at_pause;
-  row.tokens = tokens_;
-  const std::span<DecodeRow> rows(&row, 1);
-  TRT_ASR_TRY(gpu_ != nullptr ? decode_on_gpu(rows, fresh) : decode_on_host(rows, fresh));
-  return std::span<const Token>(tokens_.first(row.tokens_count));
+  const Stopwatch stopwatch(times_.decode_ns, tasks.size());
+  const auto decode = [&](bool ahead, std::span<Token> room, std::span<const Token> Task::*out) -> Status {
+    std::size_t rows = 0;
+    for (Task& task : tasks) {
+      if (!task.encodes || (ahead && !task.window.looks_ahead)) continue;
+      DecodeRow& row = rows_[rows];
+      row = ahead ? row_ahead_of(task) : row_of(task);
+      row.tokens = room.subspan(rows * room_, room_);
+      if (ahead) TRT_ASR_TRY(gpu_->fork(task.slot, row.slot));
+      ++rows;
+    }
+    if (rows == 0) return {};
+    TRT_ASR_TRY(gpu_->decode(rows_.first(rows)));
+    rows = 0;
+    for (Task& task : tasks) {
+      if (!task.encodes || (ahead && !task.window.looks_ahead)) continue;
+      task.*out = rows_[rows].tokens.first(rows_[rows].tokens_count);
+      ++rows;
+    }
+    return {};
+  };
+  TRT_ASR_TRY(decode(false, tokens_, &Task::tokens));
+  return decode(true, tokens_ahead_, &Task::tentative);
 }
 
 }  // namespace trt_asr

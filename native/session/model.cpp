@@ -58,30 +58,73 @@ Status settle_encoder(const std::shared_ptr<Engine>& encoder, ModelContract& con
   return {};
 }
 
-/// What both loading and building begin with: the vocabulary, the contract as far as it is known without
-/// engines, the backend.
+/// Completes the contract of a streaming encoder; where it is the only one, of encoders in general.
+Status settle_streaming(const EngineInfo& info, ModelContract& contract) noexcept {
+  CacheAwareConfig& streaming = *contract.streaming;
+  TRT_ASR_REQUIRE(streaming.plan.subsampling == contract.encoder.subsampling, contract_mismatch,
+                  "encoder.subsampling", show(contract.encoder.subsampling), streaming.plan.subsampling, "");
+  streaming.mel_bins = contract.features.mel_bins;
+  streaming.width = contract.encoder.width;
+  TRT_ASR_ASSIGN(streaming, CacheAwareEncoder::complete(info, streaming));
+  EncoderConfig& encoder = contract.encoder;
+  encoder.mel_bins = streaming.mel_bins;
+  encoder.width = streaming.width;
+  if (encoder.frames_max == 0) encoder.frames_max = reference::frames_max;
+  contract.features.mel_bins = streaming.mel_bins;
+  contract.decoder.encoder_width = streaming.width;
+  return {};
+}
+
+/// Leaves out a streaming graph that is not to be loaded. Afterwards there is an encoder of one kind at
+/// least, and `files.streaming` and `contract.streaming` are both there or both not.
+Status choose_encoders(ModelFiles& files, ModelContract& contract, bool on_gpu) noexcept {
+  const bool streams = !files.streaming.empty();
+  TRT_ASR_REQUIRE(streams == contract.streaming.has_value(), bad_argument, "contract.streaming",
+                  streams ? "the section, with files.streaming" : "nothing without files.streaming",
+                  streams ? "nothing" : "the section", "");
+  TRT_ASR_REQUIRE(streams || !files.encoder.empty(), bad_argument, "files.encoder",
+                  "a graph, where files.streaming is none", "nothing", "");
+  if (!streams) return {};
+  if (files.encoder.empty()) {
+    TRT_ASR_TRY(can_stream(contract));
+    TRT_ASR_REQUIRE(!on_gpu, backend_unavailable, "device", "a model with an encoder for whole utterances",
+                    "one with a streaming encoder alone", "Open it with device: 'cpu'.");
+    return {};
+  }
+  if (on_gpu || !can_stream(contract).ok()) {
+    files.streaming.clear();
+    contract.streaming.reset();
+  }
+  return {};
+}
+
+/// What both loading and building begin with: the files and the contract as far as it is known without
+/// engines, the vocabulary, the backend.
 struct Opening {
+  ModelFiles files;
   Tokenizer tokenizer;
   ModelContract contract;
   GraphLoader loader;
 };
 
 Result<Opening> begin(const ModelConfig& config) noexcept {
+  ModelFiles files = config.files;
   ModelContract contract = config.contract;
+  TRT_ASR_TRY(choose_encoders(files, contract, config.gpu.has_value()));
   TRT_ASR_REQUIRE(contract.features.sample_rate_hz == limits::audio_rate_hz, contract_mismatch,
                   "features.sample_rate_hz", show(limits::audio_rate_hz),
                   show(contract.features.sample_rate_hz), "Use a model for 16 kHz audio.");
-  TRT_ASR_ASSIGN(Tokenizer tokenizer, Tokenizer::load(config.files.vocabulary));
-  TRT_ASR_TRY(settle_vocabulary(config.files.vocabulary, tokenizer.vocabulary(), contract.decoder.rules));
+  TRT_ASR_ASSIGN(Tokenizer tokenizer, Tokenizer::load(files.vocabulary));
+  TRT_ASR_TRY(settle_vocabulary(files.vocabulary, tokenizer.vocabulary(), contract.decoder.rules));
 
   const bool is_ctc = contract.decoder.rules.rule == DecodeRule::ctc;
-  TRT_ASR_REQUIRE(is_ctc == config.files.predictor.empty(), bad_argument, "files.predictor",
-                  is_ctc ? "nothing with the rule ctc" : "a graph with a transducer's rule",
-                  config.files.predictor, "");
+  TRT_ASR_REQUIRE(is_ctc == files.predictor.empty(), bad_argument, "files.predictor",
+                  is_ctc ? "nothing with the rule ctc" : "a graph with a transducer's rule", files.predictor,
+                  "");
   TRT_ASR_ASSIGN(GraphLoader loader, GraphLoader::open(config.gpu, config.threads));
-  TRT_ASR_ASSIGN(const std::optional<EngineInfo> told, loader.describe(config.files.encoder));
+  TRT_ASR_ASSIGN(const std::optional<EngineInfo> told, loader.describe(files.encoder));
   if (told.has_value() && contract.derived) TRT_ASR_TRY(apply_metadata(*told, contract));
-  return Opening{std::move(tokenizer), std::move(contract), std::move(loader)};
+  return Opening{std::move(files), std::move(tokenizer), std::move(contract), std::move(loader)};
 }
 
 /// The predictor's plan is named after what it is: a fused model has one graph for both.
@@ -91,24 +134,36 @@ const char* predictor_name(const ModelFiles& files) noexcept {
 
 }  // namespace
 
+Status can_stream(const ModelContract& contract) noexcept {
+  const char* remedy = "Export the model again, with its graph for whole utterances.";
+  TRT_ASR_REQUIRE(contract.encoder.causal_subsampling, contract_mismatch, "encoder.causal_subsampling",
+                  "true of a model for live audio", "false", remedy);
+  TRT_ASR_REQUIRE(contract.features.normalization == Normalization::none, contract_mismatch,
+                  "features.normalization", "none of a model for live audio", "per_feature", remedy);
+  const std::int32_t held_back = contract.streaming->plan.cache_drop;
+  TRT_ASR_REQUIRE(held_back == 0, contract_mismatch, "streaming.cache_drop_frames",
+                  "0 of a model for live audio", held_back, remedy);
+  return {};
+}
+
 Result<std::vector<BuiltPlan>> build_engines(const ModelConfig& config, bool rebuild) noexcept {
   TRT_ASR_ASSIGN(Opening opening, begin(config));
-  const auto& [tokenizer, contract, loader] = opening;
+  const auto& [files, tokenizer, contract, loader] = opening;
   std::vector<BuiltPlan> built;
   const auto keep = [&](const char* graph, const Plan& plan) {
     built.push_back({graph, plan.file.path().string(), plan.bytes().size(), plan.built});
   };
-  TRT_ASR_ASSIGN(const Plan encoder, loader.plan_encoder(config.files.encoder, contract.encoder, rebuild));
+  TRT_ASR_ASSIGN(const Plan encoder, loader.plan_encoder(files.encoder, contract.encoder, rebuild));
   keep("encoder", encoder);
-  if (!config.files.predictor.empty()) {
-    const char* name = predictor_name(config.files);
+  if (!files.predictor.empty()) {
+    const char* name = predictor_name(files);
     TRT_ASR_ASSIGN(const Plan predictor,
-                   loader.plan_prediction(name, config.files.predictor, contract.decoder.rules, rebuild));
+                   loader.plan_prediction(name, files.predictor, contract.decoder.rules, rebuild));
     keep(name, predictor);
   }
-  if (!config.files.joint.empty()) {
+  if (!files.joint.empty()) {
     TRT_ASR_ASSIGN(const Plan joint,
-                   loader.plan_prediction("joint", config.files.joint, contract.decoder.rules, rebuild));
+                   loader.plan_prediction("joint", files.joint, contract.decoder.rules, rebuild));
     keep("joint", joint);
   }
   return built;
@@ -116,25 +171,33 @@ Result<std::vector<BuiltPlan>> build_engines(const ModelConfig& config, bool reb
 
 Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noexcept {
   TRT_ASR_ASSIGN(Opening opening, begin(config));
-  auto& [tokenizer, contract, loader] = opening;
-  TRT_ASR_ASSIGN(std::shared_ptr<Engine> encoder, loader.encoder(config.files.encoder, contract.encoder));
+  auto& [files, tokenizer, contract, loader] = opening;
+  std::shared_ptr<Engine> encoder;
+  std::shared_ptr<Engine> streaming;
+  if (!files.encoder.empty()) {
+    TRT_ASR_ASSIGN(encoder, loader.encoder(files.encoder, contract.encoder));
+  }
+  if (!files.streaming.empty()) {
+    TRT_ASR_ASSIGN(streaming, loader.streaming(files.streaming));
+  }
   TransducerEngines transducer;
   const DecodeRules& rules = contract.decoder.rules;
-  if (!config.files.predictor.empty()) {
-    TRT_ASR_ASSIGN(transducer.predictor,
-                   loader.prediction(predictor_name(config.files), config.files.predictor, rules));
+  if (!files.predictor.empty()) {
+    TRT_ASR_ASSIGN(transducer.predictor, loader.prediction(predictor_name(files), files.predictor, rules));
   }
-  if (!config.files.joint.empty()) {
-    TRT_ASR_ASSIGN(transducer.joint, loader.prediction("joint", config.files.joint, rules));
+  if (!files.joint.empty()) {
+    TRT_ASR_ASSIGN(transducer.joint, loader.prediction("joint", files.joint, rules));
   }
-  TRT_ASR_TRY(settle_encoder(encoder, contract));
-  TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(encoder->info(), transducer, contract.decoder));
+  if (encoder != nullptr) TRT_ASR_TRY(settle_encoder(encoder, contract));
+  if (streaming != nullptr) TRT_ASR_TRY(settle_streaming(streaming->info(), contract));
+  const EngineInfo& info = (encoder != nullptr ? encoder : streaming)->info();
+  TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(info, transducer, contract.decoder));
 
   std::optional<cuda::Device> device;
-  if (!config.files.predictor.empty() && !(config.gpu.has_value() && config.gpu->stepwise))
-    device = loader.device();
-  return std::shared_ptr<const Model>(new Model{std::move(encoder), std::move(transducer),
-                                                std::move(tokenizer), std::move(contract), device});
+  if (!files.predictor.empty() && !(config.gpu.has_value() && config.gpu->stepwise)) device = loader.device();
+  return std::shared_ptr<const Model>(new Model{std::move(encoder), std::move(streaming),
+                                                std::move(transducer), std::move(tokenizer),
+                                                std::move(contract), device});
 }
 
 std::size_t Model::frame_samples() const noexcept {

@@ -2,10 +2,12 @@
 // Owns the model, the memory, the slots and the lanes. An utterance is audio written to a slot; each window
 // of it comes back as one event. Memory is claimed at open; after that nothing here allocates.
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -13,14 +15,19 @@
 #include "base/arena.h"
 #include "session/lane.h"
 #include "session/model.h"
+#include "session/session_config.h"
 #include "session/slot.h"
+#include "session/work_queue.h"
 
 namespace trt_asr {
 
 struct RecognizerConfig {
   ModelConfig model;
   std::uint32_t sessions_max = 1;  ///< Slots: utterances that are open at once.
-  std::uint32_t lanes = 1;         ///< Windows that are computed at once, each on a thread of its own.
+  std::uint32_t lanes = 1;         ///< Batches of windows that are computed at once, each on its own thread.
+  std::optional<SessionConfig> live;  ///< Nothing: recordings alone.
+  std::uint32_t batch_max = 1;  ///< Windows in a batch. More than 1 needs an engine that is not quantised.
+  std::uint32_t batch_wait_ms = 0;  ///< How long a live window waits for others to fill a batch.
 };
 
 enum class EventKind : std::uint8_t {
@@ -35,11 +42,12 @@ enum class EventKind : std::uint8_t {
 struct Event {
   EventKind kind = EventKind::room;
   UtteranceId utterance;
-  void* owner = nullptr;           ///< As given to `start`.
-  std::span<const Token> tokens;   ///< window: in order of time, frames absolute within the utterance.
-  bool at_pause = false;           ///< window: ends at a pause or at the end, so its last word is complete.
-  std::uint64_t samples_done = 0;  ///< window: samples of the utterance covered so far.
-  StageTimes times;                ///< window: what this window cost.
+  void* owner = nullptr;             ///< As given to `start`.
+  std::span<const Token> tokens;     ///< window: in order of time, frames absolute within the utterance.
+  std::span<const Token> tentative;  ///< window, live: what follows `tokens` as far as can be told by now.
+  bool at_pause = false;             ///< window: ends at a pause or at the end, so its last word is complete.
+  std::uint64_t samples_done = 0;    ///< window: samples of the utterance covered so far.
+  StageTimes times;                  ///< window: what this window cost.
   const Error* error = nullptr;
 };
 
@@ -60,8 +68,10 @@ class Recognizer {
   Recognizer(const Recognizer&) = delete;
   Recognizer& operator=(const Recognizer&) = delete;
 
-  /// Opens an utterance in a free slot. Errors: ERR_SESSION_LIMIT, ERR_CLOSED.
-  [[nodiscard]] Result<UtteranceId> start(void* owner) noexcept;
+  /// Opens an utterance in a free slot; `rules` are those of a live one in the segment mode.
+  /// Errors: ERR_SESSION_LIMIT, ERR_CLOSED, ERR_BAD_ARGUMENT (live, where the recognizer was opened without).
+  [[nodiscard]] Result<UtteranceId> start(void* owner, UtteranceKind kind = UtteranceKind::recording,
+                                          const SegmentRules& rules = {}) noexcept;
 
   /// Takes what fits of 16 kHz mono samples and returns how many. Fewer than given: a `room` event follows.
   /// Errors: ERR_BAD_ARGUMENT naming the index of a sample that is not finite (nothing is taken), ERR_CLOSED
@@ -84,8 +94,21 @@ class Recognizer {
  private:
   Recognizer(std::shared_ptr<const Model> model, EventSink sink) noexcept;
 
-  void run_lane(Lane& lane) noexcept;
-  void process(Lane& lane, Slot& slot) noexcept;
+  /// A lane, and what is on its way through it.
+  struct Worker {
+    std::unique_ptr<Lane> lane;
+    std::vector<Task> tasks;  ///< batch_max
+  };
+
+  [[nodiscard]] Status claim(const RecognizerConfig& config) noexcept;
+  [[nodiscard]] WindowKind windows_of(UtteranceKind kind) const noexcept;
+  void run_lane(Worker& worker) noexcept;
+  [[nodiscard]] bool wait_for_work(std::unique_lock<std::mutex>& lock) noexcept;
+  [[nodiscard]] std::size_t take_batch(Worker& worker) noexcept;
+  void process(Lane& lane, std::span<Task> batch) noexcept;
+  [[nodiscard]] std::size_t plan_windows(Lane& lane, std::span<Task> batch) noexcept;
+  void advance(Task& task) noexcept;
+  void report(const Task& task, const StageTimes& times) noexcept;
   void schedule_when_ready(Slot& slot) noexcept;
   void finish(Slot& slot, EventKind kind, const Error* error) noexcept;
   void emit(const Event& event) noexcept { sink_.on_event(sink_.context, event); }
@@ -96,13 +119,16 @@ class Recognizer {
   WindowPlan plan_;
   Arena arena_;
   std::vector<Slot> slots_;
+  std::optional<SessionMode> live_;
+  std::uint32_t batch_max_ = 1;
+  std::chrono::milliseconds batch_wait_{0};
   LaneSlots lane_slots_;
-  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<Worker> workers_;
   std::vector<std::thread> threads_;
 
   std::mutex mutex_;  ///< Guards the slots' bookkeeping and the queue, never a computation.
   std::condition_variable work_;
-  SlotQueue queue_;
+  WorkQueue queue_;
   bool closing_ = false;
 };
 

@@ -2,31 +2,28 @@
 
 #include <cstring>
 
-#include "base/contract.h"
-
 namespace trt_asr {
+
+bool Slot::ready(const WindowPlan& plan) const noexcept {
+  if (cancelled || ended) return true;
+  const std::uint64_t end_samples = origin_samples + filled;
+  switch (windows) {
+    case WindowKind::pauses:
+      return filled > plan.window_samples;
+    case WindowKind::buffered:
+      return filled >= plan.samples(context_frames) + plan.chunk_samples + plan.right_samples;
+    case WindowKind::segment:
+      return end_samples >= segmenter.heard_samples() + vad_block_samples;
+    case WindowKind::chunk:
+      return end_samples >= plan.samples_end(plan.chunks.span(chunk).end);
+  }
+  return false;
+}
 
 void Slot::consume(std::size_t count) noexcept {
   filled -= count;
   std::memmove(samples.data(), samples.data() + count, filled * sizeof(float));
   origin_samples += count;
-}
-
-Status SlotQueue::claim(std::size_t slots, Arena& arena) noexcept {
-  TRT_ASR_ASSIGN(ring_, arena.claim<SlotId>(slots));
-  return {};
-}
-
-void SlotQueue::push(SlotId slot) noexcept {
-  ring_[(first_ + count_) % ring_.size()] = slot;
-  ++count_;
-}
-
-SlotId SlotQueue::pop() noexcept {
-  const SlotId slot = ring_[first_];
-  first_ = (first_ + 1) % ring_.size();
-  --count_;
-  return slot;
 }
 
 }  // namespace trt_asr

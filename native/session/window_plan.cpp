@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/contract.h"
+
 namespace trt_asr {
 
 namespace {
@@ -17,15 +19,11 @@ constexpr std::size_t window_s_max = 30;
 // less. TODO: the curve over context sizes.
 constexpr std::size_t context_s = 2;
 
-// CONTRACT: a pause is looked for in the last two thirds of a window. SOURCE: ours. WHY: earlier cuts would
-// make windows short and their context poor. TODO: measure with real weights.
-constexpr std::size_t search_divisor = 3;
-
 }  // namespace
 
-WindowPlan WindowPlan::create(std::size_t frame_samples, std::int32_t sample_rate_hz,
+WindowPlan WindowPlan::create(std::size_t frame_samples, const LogMelConfig& features,
                               std::int32_t position_rows) noexcept {
-  const auto rate = static_cast<std::size_t>(sample_rate_hz);
+  const auto rate = static_cast<std::size_t>(features.sample_rate_hz);
   std::size_t frames = window_s_max * rate / frame_samples;
   if (position_rows > 0) frames = std::min(frames, static_cast<std::size_t>(position_rows));
   const std::size_t context_frames = std::min(context_s * rate / frame_samples, frames / 8);
@@ -34,9 +32,28 @@ WindowPlan WindowPlan::create(std::size_t frame_samples, std::int32_t sample_rat
   plan.frame_samples = frame_samples;
   plan.window_samples = frames * frame_samples;
   plan.context_samples = context_frames * frame_samples;
-  plan.search_samples = frames / search_divisor * frame_samples;
   plan.buffer_samples = plan.window_samples + rate;
+  plan.hop_samples = static_cast<std::size_t>(features.hop_samples);
+  plan.reach_samples = features.reach_samples();
+  // The sample before the window is for the pre-emphasis.
+  plan.reach_back_samples = static_cast<std::size_t>(features.window_samples) - plan.reach_samples + 1;
   return plan;
+}
+
+Status WindowPlan::set_context(const BufferedContext& context) noexcept {
+  TRT_ASR_REQUIRE(context.chunk_frames >= 1 && context.left_frames >= 0 && context.right_frames >= 0,
+                  bad_argument, "sessions", "a chunk of at least a frame, and contexts of none or more",
+                  show(context.left_frames) + "-" + show(context.chunk_frames) + "-" +
+                      show(context.right_frames) + " frames",
+                  "");
+  const std::int64_t sum = std::int64_t{context.left_frames} + context.chunk_frames + context.right_frames;
+  TRT_ASR_REQUIRE(sum <= frames(window_samples), bad_argument, "sessions (left + chunk + right)",
+                  "at most the window's " + show(frames(window_samples)) + " frames", sum,
+                  "Take less context, or shorter chunks.");
+  left_samples = samples(context.left_frames);
+  chunk_samples = samples(context.chunk_frames);
+  right_samples = samples(context.right_frames);
+  return {};
 }
 
 }  // namespace trt_asr

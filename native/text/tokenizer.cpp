@@ -29,6 +29,12 @@ bool looks_special(std::string_view piece) noexcept {
   return (piece.front() == '<' && piece.back() == '>') || (piece.front() == '[' && piece.back() == ']');
 }
 
+/// A piece without the space that it begins with.
+std::string_view unspaced(std::string_view piece) noexcept {
+  if (piece.starts_with(space_mark)) return piece.substr(space_mark.size());
+  return piece.starts_with(' ') ? piece.substr(1) : piece;
+}
+
 /// The byte of <0x00> ... <0xFF>.
 std::optional<std::uint8_t> byte_of(std::string_view piece) noexcept {
   if (piece.size() != 6) return std::nullopt;
@@ -120,6 +126,10 @@ Result<Tokenizer> Tokenizer::load(const std::string& path) noexcept {
   }
   TRT_ASR_REQUIRE(!tokenizer.pieces_.empty(), model_corrupt, path, "at least one piece", "none", remedy);
   tokenizer.collect_marks();
+  tokenizer.roles_.reserve(tokenizer.pieces_.size());
+  for (std::int32_t id = 0; id < tokenizer.vocabulary(); ++id) {
+    tokenizer.roles_.push_back(tokenizer.role_of(id));
+  }
   return tokenizer;
 }
 
@@ -140,6 +150,26 @@ void Tokenizer::collect_marks() {
   }
   std::sort(marks_.begin(), marks_.end());
   marks_.erase(std::unique(marks_.begin(), marks_.end()), marks_.end());
+}
+
+PieceRole Tokenizer::role_of(std::int32_t id) const noexcept {
+  if (kind(id) == PieceKind::control) return PieceRole::control;
+  if (kind(id) == PieceKind::unknown) return PieceRole::word;
+  if (kind(id) == PieceKind::byte) {
+    if (byte(id) == ' ') return PieceRole::blank;
+    return byte(id) < 0x80 && is_mark(byte(id)) ? PieceRole::mark : PieceRole::continuation;
+  }
+  const std::string_view text = unspaced(piece(id));
+  if (text.empty()) return PieceRole::blank;
+  const Utf8 first = decode_utf8(text);
+  if (first.bytes == text.size() && is_mark(first.code)) return PieceRole::mark;
+  const bool spaced = text.size() != piece(id).size();
+  return spaced || is_unspaced(first.code) ? PieceRole::word : PieceRole::continuation;
+}
+
+char32_t Tokenizer::mark(std::int32_t id) const noexcept {
+  if (kind(id) == PieceKind::byte) return byte(id);
+  return decode_utf8(unspaced(piece(id))).code;
 }
 
 std::uint8_t Tokenizer::byte(std::int32_t id) const noexcept {

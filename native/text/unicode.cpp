@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
 
 namespace trt_asr {
 
@@ -119,6 +120,27 @@ bool is_white_space(char32_t code) noexcept {
     if (code == other) return true;
   }
   return false;
+}
+
+// SOURCE: Unicode 14.0.0 blocks: Hiragana, Katakana (less the middle dot and the prolonged sound mark, which
+// follow a letter), CJK Unified Ideographs with extension A, compatibility ideographs, planes 2 and 3.
+bool is_unspaced(char32_t code) noexcept {
+  if (code >= 0x3041 && code <= 0x3096) return true;
+  if (code >= 0x30A1 && code <= 0x30FA) return true;
+  if (code >= 0x3400 && code <= 0x4DBF) return true;
+  if (code >= 0x4E00 && code <= 0x9FFF) return true;
+  if (code >= 0xF900 && code <= 0xFAFF) return true;
+  return code >= 0x20000 && code <= 0x3FFFF;
+}
+
+// CONTRACT: only marks that cannot open a text; an apostrophe, a straight quote, a dash or \u00BF may.
+// WHY: a mark is often decoded long after its word, when the words before it are final already.
+// TODO: the marks of a vocabulary in another script, once such a model is used live.
+bool is_closing_mark(char32_t code) noexcept {
+  constexpr std::u32string_view closing =
+      U".,!?;:%)]}"
+      U"\u2026\u00BB\u201D\u2019\u3002\u3001\uFF0C\uFF0E\uFF01\uFF1F\uFF1B\uFF1A\uFF09\u300D\u300F\u3011";
+  return closing.find(code) != std::u32string_view::npos;
 }
 
 }  // namespace trt_asr

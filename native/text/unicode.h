@@ -22,5 +22,9 @@ struct Utf8 {
 /// General category P.
 [[nodiscard]] bool is_punctuation(char32_t code) noexcept;
 [[nodiscard]] bool is_white_space(char32_t code) noexcept;
+/// A letter of a script that puts no spaces between words: Han and kana.
+[[nodiscard]] bool is_unspaced(char32_t code) noexcept;
+/// A punctuation mark that ends something and so never begins a text: full stop, comma, closing bracket...
+[[nodiscard]] bool is_closing_mark(char32_t code) noexcept;
 
 }  // namespace trt_asr

@@ -26,6 +26,9 @@ struct Outcome {
   std::vector<Token> tokens;
   std::vector<std::uint64_t> window_ends;
   std::vector<bool> at_pause;
+  std::vector<std::size_t> tokens_at;  ///< How many tokens there were after each window.
+  std::vector<Token> tentative;        ///< Of all windows.
+  std::vector<std::size_t> tentative_at;
   EventKind last = EventKind::room;
   bool over = false;
   int rooms = 0;
@@ -36,6 +39,9 @@ struct Outcome {
     tokens.reserve(100000);
     window_ends.reserve(1000);
     at_pause.reserve(1000);
+    tokens_at.reserve(1000);
+    tentative.reserve(100000);
+    tentative_at.reserve(1000);
   }
 };
 
@@ -69,6 +75,9 @@ class Listener {
       outcome->tokens.insert(outcome->tokens.end(), event.tokens.begin(), event.tokens.end());
       outcome->window_ends.push_back(event.samples_done);
       outcome->at_pause.push_back(event.at_pause);
+      outcome->tokens_at.push_back(outcome->tokens.size());
+      outcome->tentative.insert(outcome->tentative.end(), event.tentative.begin(), event.tentative.end());
+      outcome->tentative_at.push_back(outcome->tentative.size());
     }
     if (event.error != nullptr) {
       outcome->code = event.error->code;
@@ -90,7 +99,7 @@ inline std::string model_path(const std::string& folder) {
 inline RecognizerConfig config_of(const std::string& encoder, const std::string& predictor,
                                   const std::string& joint, const std::string& vocabulary) {
   RecognizerConfig config;
-  config.model.files = {encoder, predictor, joint, vocabulary};
+  config.model.files = {encoder, predictor, joint, vocabulary, ""};
   config.model.contract.encoder.frames_max = 400;
   config.model.contract.decoder.rules.blank_id = -1;
   return config;

@@ -84,7 +84,7 @@ Result<TokenLists> recognize_on_gpu(const Model& model, std::span<const Clip> cl
   std::size_t longest = 0;
   for (const Clip& clip : clips) longest = std::max(longest, clip.samples.size());
   Arena arena;
-  TRT_ASR_ASSIGN(const LaneSlots slots, LaneSlots::claim(model, static_cast<std::uint32_t>(batch), arena));
+  TRT_ASR_ASSIGN(const LaneSlots slots, LaneSlots::claim(model, static_cast<std::uint32_t>(batch), 0, arena));
   TRT_ASR_ASSIGN(const auto pipeline, GpuPipeline::open(model, slots.device, batch, longest));
   TokenLists lists;
   for (std::size_t begin = 0; begin < clips.size(); begin += static_cast<std::size_t>(batch)) {
