@@ -1,37 +1,20 @@
 // Live utterances: what is a window of them, and that nothing but the audio decides what their tokens are.
 
 #include <algorithm>
-#include <cmath>
-#include <random>
 #include <thread>
 
 #include "check.h"
 #include "golden.h"
-#include "recognizer_fixture.h"
 #include "session/work_queue.h"
+#include "sessions_fixture.h"
 
 using namespace fixture;
 using trt_asr::Arena;
-using trt_asr::BufferedContext;
 using trt_asr::DecodeRow;
-using trt_asr::SessionConfig;
-using trt_asr::SessionMode;
-using trt_asr::Status;
-using trt_asr::UtteranceKind;
 
 namespace {
 
 constexpr std::size_t frame_samples = 1280;
-
-RecognizerConfig buffered(RecognizerConfig config, const BufferedContext& context) {
-  config.live = SessionConfig{SessionMode::buffered, context, {}};
-  return config;
-}
-
-RecognizerConfig segmented(RecognizerConfig config) {
-  config.live = SessionConfig{SessionMode::segment, {}, {}};
-  return config;
-}
 
 /// Speech of the golden sets with silence between, so that segments begin and end.
 std::vector<float> speech(std::size_t samples, std::size_t gap_samples, std::size_t offset = 0) {
@@ -46,58 +29,11 @@ std::vector<float> speech(std::size_t samples, std::size_t gap_samples, std::siz
   return out;
 }
 
-/// Writes in pieces of random lengths, 1 sample to several seconds.
-Status feed_ragged(Recognizer& recognizer, Listener& listener, UtteranceId id, const Outcome& outcome,
-                   std::span<const float> samples, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<double> exponent(0, 4.8);
-  while (!samples.empty()) {
-    const auto length = std::min(samples.size(), static_cast<std::size_t>(std::pow(10.0, exponent(random))));
-    std::span<const float> piece = samples.first(length);
-    while (!piece.empty()) {
-      const int rooms = listener.rooms(outcome);
-      auto taken = recognizer.write(id, piece);
-      if (!taken.ok()) return taken.take_error();
-      piece = piece.subspan(taken.value());
-      if (!piece.empty()) listener.wait_for_room(outcome, rooms);
-    }
-    samples = samples.subspan(length);
-  }
-  return recognizer.end(id);
-}
-
-std::unique_ptr<Outcome> listen(Recognizer& recognizer, Listener& listener, std::span<const float> samples,
-                                std::uint32_t seed, UtteranceKind kind = UtteranceKind::live) {
-  auto outcome = std::make_unique<Outcome>();
-  const auto id = recognizer.start(outcome.get(), kind);
-  REQUIRE_OK(id);
-  const auto fed = feed_ragged(recognizer, listener, id.value(), *outcome, samples, seed);
-  REQUIRE_OK(fed);
-  listener.wait(*outcome);
-  CHECK_MESSAGE(outcome->last == EventKind::end, outcome->message);
-  return outcome;
-}
-
-std::unique_ptr<Outcome> listen_by(const RecognizerConfig& config, std::span<const float> samples,
-                                   std::uint32_t seed = 1) {
-  Listener listener;
-  auto recognizer = Recognizer::open(config, listener.sink());
-  REQUIRE_OK(recognizer);
-  return listen(*recognizer.value(), listener, samples, seed);
-}
-
 template <class Outcome>
 void check_error(const Outcome& outcome, ErrorCode code, const std::string& part) {
   REQUIRE(!outcome.ok());
   CHECK_MESSAGE(outcome.error().code == code, outcome.error().message());
   CHECK_MESSAGE(outcome.error().message().find(part) != std::string::npos, outcome.error().message());
-}
-
-bool same_tokens(std::span<const Token> a, std::span<const Token> b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Token& x, const Token& y) {
-    return x.id == y.id && x.frame == y.frame && x.duration_frames == y.duration_frames &&
-           std::abs(x.confidence - y.confidence) < 1e-3F;
-  });
 }
 
 /// What buffered sessions are defined to give, straight from the definition: window k hears the samples of

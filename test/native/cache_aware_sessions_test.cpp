@@ -1,0 +1,100 @@
+// Live utterances through a cache-aware encoder are what NeMo's own streaming loop makes of the audio.
+
+#include <thread>
+
+#include "golden.h"
+#include "sessions_fixture.h"
+
+using namespace fixture;
+
+namespace {
+
+void check_tokens(const golden::Set& set, const std::string& clip, const Outcome& outcome) {
+  const auto ids = set.ints(clip, "tokens");
+  const auto frames = set.ints(clip, "frames");
+  const auto durations = set.ints(clip, "durations");
+  const auto confidence = set.floats(clip, "confidence");
+  const float tolerance = set.floats("set", "confidence_tolerance")[0];
+  CHECK_MESSAGE(outcome.last == EventKind::end, clip + " " + outcome.message);
+  CHECK_MESSAGE(outcome.tokens.size() == ids.size(), clip + ": " + std::to_string(outcome.tokens.size()) +
+                                                         " tokens, NeMo " + std::to_string(ids.size()));
+  for (std::size_t i = 0; i < std::min(ids.size(), outcome.tokens.size()); ++i) {
+    CHECK_MESSAGE(outcome.tokens[i].id == ids[i], clip);
+    CHECK_MESSAGE(outcome.tokens[i].frame == frames[i], clip);
+    CHECK_MESSAGE(outcome.tokens[i].duration_frames == durations[i], clip);
+    CHECK_MESSAGE(std::abs(outcome.tokens[i].confidence - confidence[i]) <= tolerance, clip);
+  }
+}
+
+void check_golden_set(RecognizerConfig config, const std::string& name) {
+  const golden::Set set("streaming/" + name);
+  config.sessions_max = 16;
+  for (const std::uint32_t batch_max : {1U, 5U}) {
+    config.batch_max = batch_max;
+    config.lanes = batch_max == 1 ? 1 : 2;
+    Listener listener;
+    auto recognizer = Recognizer::open(config, listener.sink());
+    REQUIRE_OK(recognizer);
+    std::size_t tokens = 0;
+    for (const auto& item : set.all("item")) {
+      const auto clip = set.clip(item[1]);
+      const auto live = listen(*recognizer.value(), listener, clip, batch_max);
+      check_tokens(set, item[1], *live);
+      check_tokens(set, item[1], *listen(*recognizer.value(), listener, clip, 9, UtteranceKind::recording));
+      CHECK(live->window_ends.back() == clip.size());
+      CHECK(live->tentative.empty());
+      tokens += live->tokens.size();
+    }
+    CHECK(tokens > 100);
+  }
+}
+
+}  // namespace
+
+CASE("every clip is NeMo's, however it is cut, live or as a recording, alone or in batches") {
+  check_golden_set(cached_rnnt(), "rnnt");
+  check_golden_set(cached_ctc(), "ctc");
+}
+
+CASE("tokens of a chunk are told with the chunk") {
+  const golden::Set set("streaming/rnnt");
+  Listener listener;
+  auto recognizer = Recognizer::open(cached_rnnt(), listener.sink());
+  REQUIRE_OK(recognizer);
+  const auto counts = set.ints("speech.192000", "chunk_tokens");
+  const auto live = listen(*recognizer.value(), listener, set.clip("speech.192000"), 4);
+  REQUIRE(live->tokens_at.size() == counts.size());
+  for (std::size_t chunk = 0; chunk < counts.size(); ++chunk)
+    CHECK(live->tokens_at[chunk] == static_cast<std::size_t>(counts[chunk]));
+}
+
+CASE("many at once: caches and batches are not mixed up") {
+  const golden::Set set("streaming/rnnt");
+  const auto items = set.all("item");
+  RecognizerConfig config = cached_rnnt();
+  config.sessions_max = static_cast<std::uint32_t>(items.size());
+  config.lanes = 2;
+  config.batch_max = 8;
+  config.batch_wait_ms = 2;
+  Listener listener;
+  auto recognizer = Recognizer::open(config, listener.sink());
+  REQUIRE_OK(recognizer);
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Outcome> outcomes(items.size());
+    std::vector<std::thread> speakers;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const auto id = recognizer.value()->start(&outcomes[i], UtteranceKind::live);
+      REQUIRE_OK(id);
+      speakers.emplace_back([&, i, id = id.value()] {
+        const auto fed = feed_ragged(*recognizer.value(), listener, id, outcomes[i], set.clip(items[i][1]),
+                                     static_cast<std::uint32_t>(i));
+        CHECK(fed.ok());
+      });
+    }
+    for (std::thread& speaker : speakers) speaker.join();
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      listener.wait(outcomes[i]);
+      check_tokens(set, items[i][1], outcomes[i]);
+    }
+  }
+}
