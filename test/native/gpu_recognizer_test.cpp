@@ -2,12 +2,13 @@
 // plug-in and the driver gives what the CPU path gives.
 
 #include <cmath>
+#include <thread>
 
 #include "allocation_counter.h"
 #include "check.h"
 #include "golden.h"
 #include "gpu_fixture.h"
-#include "recognizer_fixture.h"
+#include "sessions_fixture.h"
 
 using namespace fixture;
 using gpu_fixture::devices;
@@ -46,11 +47,7 @@ std::unique_ptr<Outcome> transcribe(Recognizer& recognizer, Listener& listener,
 }
 
 bool same_tokens(const Outcome& a, const Outcome& b) {
-  return std::equal(a.tokens.begin(), a.tokens.end(), b.tokens.begin(), b.tokens.end(),
-                    [](const Token& x, const Token& y) {
-                      return x.id == y.id && x.frame == y.frame && x.duration_frames == y.duration_frames &&
-                             std::abs(x.confidence - y.confidence) < 1e-5F;
-                    });
+  return fixture::same_tokens(a.tokens, b.tokens);
 }
 
 /// Clips of a golden set, one after the other, on both; the GPU's tokens have to be the CPU's.
@@ -181,6 +178,47 @@ CASE("files in several windows on two lanes, many at once: what the CPU gives") 
     listener.wait(*outcome);
     CHECK_MESSAGE(outcome->last == EventKind::end, outcome->message);
     CHECK(same_tokens(*wanted, *outcome));
+  }
+}
+
+CASE("sessions, buffered and by segments, in batches on two lanes: what the CPU gives, and looks ahead to") {
+  const Tidy tidy;
+  const golden::Set set("tiny");
+  const auto clip = set.clip("speech.192000");
+  std::vector<float> audio;
+  for (const std::size_t gap : {24000, 5000, 12000}) {
+    audio.insert(audio.end(), clip.begin(), clip.begin() + 90000);
+    audio.insert(audio.end(), gap, 0.0F);
+  }
+  for (RecognizerConfig config :
+       {buffered(tiny_ours(), {50, 10, 10}), buffered(tiny_nemo(), {30, 7, 3}), segmented(tiny_ours())}) {
+    const auto expected = listen_by(config, audio);
+    CHECK(!expected->tokens.empty());
+    config = on_gpu(config);
+    config.sessions_max = 4;
+    config.lanes = 2;
+    config.batch_max = 2;
+    Listener listener;
+    auto gpu = Recognizer::open(config, listener.sink());
+    REQUIRE_OK(gpu);
+    Outcome outcomes[4];
+    std::vector<std::thread> speakers;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const auto id = gpu.value()->start(&outcomes[i], UtteranceKind::live);
+      REQUIRE_OK(id);
+      speakers.emplace_back([&, i, id = id.value()] {
+        const auto fed =
+            feed_ragged(*gpu.value(), listener, id, outcomes[i], audio, static_cast<std::uint32_t>(i));
+        CHECK(fed.ok());
+      });
+    }
+    for (std::thread& speaker : speakers) speaker.join();
+    for (const Outcome& outcome : outcomes) {
+      listener.wait(outcome);
+      CHECK_MESSAGE(outcome.last == EventKind::end, outcome.message);
+      CHECK(same_tokens(outcome, *expected));
+      CHECK(fixture::same_tokens(outcome.tentative, expected->tentative));
+    }
   }
 }
 

@@ -62,6 +62,21 @@ async function convertToWav(source, name) {
   return wav.samples / RATE_HZ;
 }
 
+/** All samples of a file, at RATE_HZ. */
+async function readSamples(source) {
+  const { openAudio } = require(path.join(root, 'dist', 'audio.js'));
+  const input = await openAudio(source);
+  const chunks = [];
+  for await (const chunk of input.chunks) chunks.push(chunk);
+  const samples = new Float32Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    samples.set(chunk, at);
+    at += chunk.length;
+  }
+  return samples;
+}
+
 /** Speech again and again, with pauses of 0.3 to 1.5 s between, until `seconds` are full. */
 async function writeSpeech(name, seconds) {
   const scratch = `${name}.speech`;
@@ -86,4 +101,4 @@ function standardModel() {
   return path.join(root, 'test', 'fixtures', 'models', 'tiny-ours');
 }
 
-module.exports = { RATE_HZ, root, convertToWav, writeSpeech, standardModel };
+module.exports = { RATE_HZ, root, convertToWav, readSamples, writeSpeech, standardModel };
