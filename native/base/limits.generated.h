@@ -71,6 +71,9 @@ inline constexpr std::int32_t segment_ms_max = 28000;
 // SOURCE: ours; a row of a lane holds about 5 MB.
 // WHY: a mistyped number should be an error, not an exhausted machine.
 inline constexpr std::int32_t batch_max = 64;
+// SOURCE: ours; docs/DECISION_LOG.md.
+// WHY: where batches pay, most of the gain is there.
+inline constexpr std::int32_t batch_default = 8;
 // SOURCE: ours.
 // WHY: text that waits longer is not live.
 inline constexpr std::int32_t batch_wait_ms_max = 1000;

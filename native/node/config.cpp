@@ -130,6 +130,27 @@ DecodeRule read_rule(Reader& decode) {
   return DecodeRule::ctc;
 }
 
+/// lib/model/contract_streaming.ts makes it of a contract's section.
+CacheAwareConfig read_streaming(Reader streaming, Reader& parent, std::int32_t subsampling) {
+  CacheAwareConfig out;
+  out.plan.chunk_first = streaming.integer("chunkFirst");
+  out.plan.chunk_next = streaming.integer("chunkNext");
+  out.plan.shift_first = streaming.integer("shiftFirst");
+  out.plan.shift_next = streaming.integer("shiftNext");
+  out.plan.pre_encode = streaming.integer("preEncode");
+  out.plan.first_padding = streaming.integer("firstPadding");
+  out.plan.drop_encoded = streaming.integer("dropEncoded");
+  out.plan.cache_drop = streaming.integer("cacheDrop");
+  out.plan.output_frames = streaming.integer("outputFrames");
+  out.plan.subsampling = subsampling;
+  out.layers = streaming.integer("layers");
+  out.channel_frames = streaming.integer("channelFrames");
+  out.channel_width = streaming.integer("channelWidth");
+  out.time_frames = streaming.integer("timeFrames");
+  parent.join(streaming);
+  return out;
+}
+
 ModelContract read_contract(Reader& contract, Reader& parent) {
   ModelContract out;
   out.derived = contract.boolean("derived");
@@ -142,6 +163,8 @@ ModelContract read_contract(Reader& contract, Reader& parent) {
   out.encoder.causal_subsampling = encoder.boolean("causalSubsampling");
   out.encoder.frames_max = encoder.integer("framesMax");
   contract.join(encoder);
+  if (contract.has("streaming"))
+    out.streaming = read_streaming(contract.child("streaming"), contract, out.encoder.subsampling);
 
   Reader predictor = contract.child("predictor");
   out.decoder.predictor_layers = predictor.integer("layers");
@@ -198,16 +221,46 @@ GpuConfig read_gpu(Reader& gpu, Reader& parent) {
   return out;
 }
 
+SessionMode read_mode(Reader& live) {
+  const std::string mode = live.string("mode");
+  if (mode == "buffered") return SessionMode::buffered;
+  if (mode == "cache-aware") return SessionMode::cache_aware;
+  if (mode != "segment") live.wrong("mode", "buffered, cache-aware or segment");
+  return SessionMode::segment;
+}
+
+SessionConfig read_live(Reader live, Reader& parent) {
+  SessionConfig out;
+  out.mode = read_mode(live);
+  out.context.left_frames = live.integer("leftFrames");
+  out.context.chunk_frames = live.integer("chunkFrames");
+  out.context.right_frames = live.integer("rightFrames");
+  out.vad.silero_path = live.optional_string("silero");
+  parent.join(live);
+  return out;
+}
+
+/// Errors: ERR_BAD_ARGUMENT, also where the count is missing and no `otherwise` is given.
+Result<std::uint32_t> read_count(Reader& root, const char* name, std::int32_t least,
+                                 std::optional<std::uint32_t> otherwise) {
+  if (otherwise.has_value() && !root.has(name)) return *otherwise;
+  const std::int32_t count = root.integer(name);
+  if (root.error()) return *root.error();
+  TRT_ASR_REQUIRE(count >= least, bad_argument, name, "at least " + show(least), count, "");
+  return static_cast<std::uint32_t>(count);
+}
+
 }  // namespace
 
 Result<RecognizerConfig> read_config(const Napi::Value& value) {
   RecognizerConfig config;
   Reader root(value, "config");
   Reader files = root.child("files");
-  config.model.files.encoder = files.string("encoder");
+  config.model.files.encoder = files.optional_string("encoder");
   config.model.files.predictor = files.optional_string("predictor");
   config.model.files.joint = files.optional_string("joint");
   config.model.files.vocabulary = files.string("vocab");
+  config.model.files.streaming = files.optional_string("streaming");
   root.join(files);
 
   Reader contract = root.child("contract");
@@ -217,13 +270,12 @@ Result<RecognizerConfig> read_config(const Napi::Value& value) {
     Reader gpu = root.child("gpu");
     config.model.gpu = read_gpu(gpu, root);
   }
-  const std::int32_t sessions_max = root.integer("sessionsMax");
-  const std::int32_t lanes = root.integer("lanes");
+  if (root.has("live")) config.live = read_live(root.child("live"), root);
+  TRT_ASR_ASSIGN(config.sessions_max, read_count(root, "sessionsMax", 1, std::nullopt));
+  TRT_ASR_ASSIGN(config.lanes, read_count(root, "lanes", 1, std::nullopt));
+  TRT_ASR_ASSIGN(config.batch_max, read_count(root, "batchMax", 1, config.batch_max));
+  TRT_ASR_ASSIGN(config.batch_wait_ms, read_count(root, "batchWaitMs", 0, config.batch_wait_ms));
   if (root.error()) return *root.error();
-  TRT_ASR_REQUIRE(sessions_max > 0, bad_argument, "sessionsMax", "at least 1", sessions_max, "");
-  TRT_ASR_REQUIRE(lanes > 0, bad_argument, "lanes", "at least 1", lanes, "");
-  config.sessions_max = static_cast<std::uint32_t>(sessions_max);
-  config.lanes = static_cast<std::uint32_t>(lanes);
   return config;
 }
 

@@ -6,6 +6,7 @@
 
 #include "node/js.h"
 #include "session/recognizer.h"
+#include "text/live_transcript.h"
 #include "text/transcript.h"
 
 namespace trt_asr::node {
@@ -14,6 +15,7 @@ struct EventMessage {
   EventKind kind;
   void* owner;
   std::vector<Token> tokens;
+  std::vector<Token> tentative;
   bool at_pause;
   std::uint64_t samples_done;
   StageTimes times;
@@ -23,8 +25,15 @@ struct EventMessage {
 /// Copies an event out of the core.
 [[nodiscard]] EventMessage* copy_event(const Event& event);
 
-/// {type, text, words, ids, frames, durations, confidences, samplesDone, featuresMs, encoderMs, decodeMs} for
-/// a window, {type, error} for a failure, {type} otherwise. `part` is what the window made certain.
-[[nodiscard]] napi_value event_object(Js& js, const EventMessage& message, const TranscriptPart& part);
+/// A recording's window: {type: 'window', text, words, ids, frames, durations, confidences, samplesDone,
+/// featuresMs, encoderMs, decodeMs}. `part` is what it made certain.
+[[nodiscard]] napi_value window_object(Js& js, const EventMessage& message, const TranscriptPart& part);
+
+/// A session's window, or its end: {type: 'live', finals, partial?, samplesDone, featuresMs, encoderMs,
+/// decodeMs}. `update` is what it changed.
+[[nodiscard]] napi_value live_object(Js& js, const EventMessage& message, const LiveUpdate& update);
+
+/// All else: {type, error} for a failure, {type} otherwise.
+[[nodiscard]] napi_value event_object(Js& js, const EventMessage& message);
 
 }  // namespace trt_asr::node

@@ -43,6 +43,66 @@ Error wrong_argument(const char* field, const char* expected) {
   return Error{ErrorCode::bad_argument, field, expected, "something else", ""};
 }
 
+/// The rules of a session, as lib/session/options.ts has checked them; a property that is no number is 0.
+class RulesReader {
+ public:
+  explicit RulesReader(const Napi::Value& object) : object_(object) {}
+
+  [[nodiscard]] double number(const char* name) const {
+    napi_value property = nullptr;
+    double number = 0;
+    if (napi_get_named_property(object_.Env(), object_, name, &property) == napi_ok)
+      napi_get_value_double(object_.Env(), property, &number);
+    return number;
+  }
+
+  [[nodiscard]] std::size_t samples(const char* name) const {
+    return static_cast<std::size_t>(number(name) * limits::audio_rate_hz / 1000);
+  }
+
+  [[nodiscard]] LiveRules live() const {
+    LiveRules rules;
+    rules.silence_ms = number("silenceMs");
+    rules.utterance_ms_max = number("utteranceMaxMs");
+    return rules;
+  }
+
+  [[nodiscard]] SegmentRules segment() const {
+    SegmentRules rules;
+    rules.threshold = static_cast<float>(number("threshold"));
+    rules.threshold_off = SegmentRules::threshold_off_of(rules.threshold);
+    rules.silence_samples = samples("silenceMs");
+    rules.min_speech_samples = samples("minSpeechMs");
+    rules.pre_roll_samples = samples("preRollMs");
+    rules.hang_over_samples = samples("hangOverMs");
+    rules.utterance_samples_max = samples("utteranceMaxMs");
+    return rules;
+  }
+
+ private:
+  Napi::Value object_;
+};
+
+/// What a recording's window made certain.
+napi_value recording_event(Js& js, const EventMessage& message, TranscriptAssembler& text) {
+  TranscriptPart part;
+  text.add(message.tokens, part);
+  if (message.at_pause) text.flush(part);
+  return window_object(js, message, part);
+}
+
+/// What a session's window, or its end, changed.
+napi_value live_event(Js& js, const EventMessage& message, LiveTranscript& text) {
+  LiveUpdate update;
+  if (message.kind == EventKind::end) {
+    text.end(update);
+  } else {
+    const double done_ms = static_cast<double>(message.samples_done) * 1000 / limits::audio_rate_hz;
+    text.window(message.tokens, message.tentative, done_ms, message.at_pause, update);
+  }
+  return live_object(js, message, update);
+}
+
 }  // namespace
 
 void post_event(void* context, const Event& event) noexcept {
@@ -56,16 +116,18 @@ void deliver(Napi::Env env, Napi::Function, std::nullptr_t*, EventMessage* data)
   if (env == nullptr) return;  // The environment dies; nobody listens.
   const Napi::HandleScope scope(env);
   auto* utterance = static_cast<Utterance*>(message->owner);
-  TranscriptPart part;
-  if (message->kind == EventKind::window) {
-    utterance->assembler.add(message->tokens, part);
-    if (message->at_pause) utterance->assembler.flush(part);
-  }
   Js js(env);
   const napi_value callback = utterance->callback.Value();
-  const napi_value event = event_object(js, *message, part);
-  const bool over = message->kind != EventKind::window && message->kind != EventKind::room;
-  if (over) utterance->recognizer->utterance_over(env, utterance);
+  const bool is_window = message->kind == EventKind::window;
+  auto* live = std::get_if<LiveTranscript>(&utterance->text);
+  if (live != nullptr && (is_window || message->kind == EventKind::end)) {
+    js.call(callback, live_event(js, *message, *live));
+  } else if (is_window) {
+    js.call(callback, recording_event(js, *message, std::get<TranscriptAssembler>(utterance->text)));
+  }
+  if (is_window) return;
+  const napi_value event = event_object(js, *message);
+  if (message->kind != EventKind::room) utterance->recognizer->utterance_over(env, utterance);
   js.call(callback, event);
 }
 
@@ -73,9 +135,11 @@ Napi::Function RecognizerObject::define(Napi::Env env) {
   return DefineClass(env, "NativeRecognizer",
                      {
                          InstanceMethod<&RecognizerObject::start>("start"),
+                         InstanceMethod<&RecognizerObject::open_session>("openSession"),
                          InstanceMethod<&RecognizerObject::write>("write"),
                          InstanceMethod<&RecognizerObject::end>("end"),
                          InstanceMethod<&RecognizerObject::cancel>("cancel"),
+                         InstanceMethod<&RecognizerObject::hold>("hold"),
                          InstanceMethod<&RecognizerObject::close>("close"),
                          InstanceMethod<&RecognizerObject::describe>("describe"),
                          InstanceMethod<&RecognizerObject::pieces>("pieces"),
@@ -121,15 +185,34 @@ Napi::Value RecognizerObject::start(const Napi::CallbackInfo& info) {
   Recognizer* recognizer = open_recognizer(env);
   if (recognizer == nullptr) return env.Undefined();
   const Model& model = recognizer->model();
-  auto utterance = std::make_unique<Utterance>(
-      Utterance{this, Napi::Persistent(info[0].As<Napi::Function>()),
-                TranscriptAssembler(model.tokenizer, model.frame_ms(), model.contract.decoder.rules.rule)});
-  const Result<UtteranceId> id = recognizer->start(utterance.get());
-  if (threw(env, id)) return env.Undefined();
-  if (utterances_.empty()) {
-    Ref();
-    opened_->queue.Ref(env);
+  const DecodeRule rule = model.contract.decoder.rules.rule;
+  auto utterance =
+      std::make_unique<Utterance>(Utterance{this, Napi::Persistent(info[0].As<Napi::Function>()),
+                                            TranscriptAssembler(model.tokenizer, model.frame_ms(), rule)});
+  return begin(env, std::move(utterance), UtteranceKind::recording, {});
+}
+
+Napi::Value RecognizerObject::open_session(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsFunction() || !info[1].IsObject()) {
+    threw(env, Status(wrong_argument("onEvent, rules", "a function and an object")));
+    return env.Undefined();
   }
+  Recognizer* recognizer = open_recognizer(env);
+  if (recognizer == nullptr) return env.Undefined();
+  const Model& model = recognizer->model();
+  const RulesReader rules(info[1]);
+  auto utterance = std::make_unique<Utterance>(Utterance{
+      this, Napi::Persistent(info[0].As<Napi::Function>()),
+      LiveTranscript(model.tokenizer, model.frame_ms(), model.contract.decoder.rules.rule, rules.live())});
+  return begin(env, std::move(utterance), UtteranceKind::live, rules.segment());
+}
+
+Napi::Value RecognizerObject::begin(Napi::Env env, std::unique_ptr<Utterance> utterance, UtteranceKind kind,
+                                    const SegmentRules& rules) {
+  const Result<UtteranceId> id = opened_->recognizer->start(utterance.get(), kind, rules);
+  if (threw(env, id)) return env.Undefined();
+  if (utterances_.empty()) Ref();
   Utterance* key = utterance.get();
   utterances_.emplace(key, std::move(utterance));
   return Napi::Number::New(env, pack(id.value()));
@@ -138,12 +221,19 @@ Napi::Value RecognizerObject::start(const Napi::CallbackInfo& info) {
 void RecognizerObject::utterance_over(Napi::Env env, Utterance* utterance) {
   utterances_.erase(utterance);
   if (!utterances_.empty()) return;
-  if (closing_) {
-    free_when_over(env);
-  } else {
-    opened_->queue.Unref(env);
-  }
+  if (closing_) free_when_over(env);
   Unref();
+}
+
+void RecognizerObject::hold(const Napi::CallbackInfo& info) {
+  bool on = false;
+  napi_get_value_bool(info.Env(), info[0], &on);
+  if (!on && holds_ == 0) return;
+  holds_ += on ? 1 : -1;
+  // Once it closes, the queue is kept until all is told, and then it is gone.
+  if (opened_ == nullptr || closing_) return;
+  if (on && holds_ == 1) opened_->queue.Ref(info.Env());
+  if (!on && holds_ == 0) opened_->queue.Unref(info.Env());
 }
 
 Napi::Value RecognizerObject::write(const Napi::CallbackInfo& info) {
@@ -179,6 +269,7 @@ Napi::Value RecognizerObject::close(const Napi::CallbackInfo& info) {
   close_deferred_ = promise.deferred;
   closing_ = true;
   Ref();
+  opened_->queue.Ref(env);
   run_in_background(
       env, [this] { opened_->recognizer->close(); },
       [this](Napi::Env done_env) {
@@ -207,7 +298,7 @@ Napi::Value RecognizerObject::describe(const Napi::CallbackInfo& info) {
   const Recognizer* recognizer = open_recognizer(env);
   if (recognizer == nullptr) return env.Undefined();
   const ModelContract& contract = recognizer->model().contract;
-  const EngineInfo& engine = recognizer->model().encoder->info();
+  const EngineInfo& engine = recognizer->model().encoder_info();
   Js js(env);
   const napi_value out = js.object();
   js.set(out, "backend", engine.backend);

@@ -4,9 +4,11 @@
 
 #include <memory>
 #include <unordered_map>
+#include <variant>
 
 #include "node/napi_setup.h"
 #include "session/recognizer.h"
+#include "text/live_transcript.h"
 #include "text/transcript.h"
 
 namespace trt_asr::node {
@@ -18,7 +20,7 @@ class RecognizerObject;
 struct Utterance {
   RecognizerObject* recognizer;
   Napi::FunctionReference callback;
-  TranscriptAssembler assembler;
+  std::variant<TranscriptAssembler, LiveTranscript> text;  ///< Of a recording, or of a session.
 };
 
 void deliver(Napi::Env env, Napi::Function, std::nullptr_t*, EventMessage* message);
@@ -47,12 +49,16 @@ class RecognizerObject : public Napi::ObjectWrap<RecognizerObject> {
   void utterance_over(Napi::Env env, Utterance* utterance);
 
  private:
-  /// start(onEvent): utterance number
+  /// start(onEvent): utterance number of a recording
   Napi::Value start(const Napi::CallbackInfo& info);
+  /// openSession(onEvent, rules): utterance number of a session
+  Napi::Value open_session(const Napi::CallbackInfo& info);
   /// write(utterance, Float32Array): samples taken
   Napi::Value write(const Napi::CallbackInfo& info);
   void end(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
+  /// hold(on): keeps the process alive for events, or no longer; as often off as on.
+  void hold(const Napi::CallbackInfo& info);
   /// close(): Promise that resolves when the memory is free. To be called once.
   Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value describe(const Napi::CallbackInfo& info);
@@ -64,12 +70,17 @@ class RecognizerObject : public Napi::ObjectWrap<RecognizerObject> {
   /// The recognizer, or an ERR_CLOSED that has been raised and nullptr.
   [[nodiscard]] Recognizer* open_recognizer(napi_env env);
 
+  /// Starts an utterance in the core and keeps it. The utterance's number, or undefined when it threw.
+  Napi::Value begin(Napi::Env env, std::unique_ptr<Utterance> utterance, UtteranceKind kind,
+                    const SegmentRules& rules);
+
   /// Frees the recognizer on a thread of its own and resolves close()'s promise, once it is closed and
   /// nothing is open.
   void free_when_over(Napi::Env env);
 
   std::unique_ptr<OpenedRecognizer> opened_;
   std::unordered_map<Utterance*, std::unique_ptr<Utterance>> utterances_;
+  std::uint32_t holds_ = 0;        ///< Who waits for events.
   bool closing_ = false;           ///< close() was called.
   bool closed_ = false;            ///< The lanes have ended.
   bool environment_ends_ = false;  ///< The queue belongs to an environment that is taking itself down.

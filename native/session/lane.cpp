@@ -56,6 +56,17 @@ Result<LaneSlots> LaneSlots::claim(const Model& model, std::uint32_t slots, std:
   return claimed;
 }
 
+Status LaneSlots::claim_histories(const Model& model, std::uint32_t slots, std::size_t frames_max,
+                                  Arena& arena) noexcept {
+  if (device != nullptr) return {};
+  histories = std::make_shared<std::vector<MelHistory>>();
+  for (std::uint32_t slot = 0; slot < slots; ++slot) {
+    TRT_ASR_ASSIGN(const MelHistory history, MelHistory::claim(model.contract.features, frames_max, arena));
+    histories->push_back(history);
+  }
+  return {};
+}
+
 Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const LaneConfig& config, const LaneSlots& slots,
                                          SlotId slot_ahead, Arena& arena) noexcept {
   const WindowPlan& plan = config.plan;
@@ -71,6 +82,7 @@ Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const LaneConfig& c
   TRT_ASR_ASSIGN(lane->lengths_, arena.claim<std::int32_t>(rows));
   TRT_ASR_ASSIGN(lane->chunk_rows_, arena.claim<ChunkRow>(rows));
   lane->caches_ = slots.caches;
+  lane->histories_ = slots.histories;
   if (slots.device != nullptr) {
     TRT_ASR_ASSIGN(lane->gpu_, GpuPipeline::open(model, slots.device, static_cast<std::int32_t>(rows),
                                                  plan.window_samples));
@@ -129,7 +141,14 @@ Status Lane::compute_row(const Task& task) noexcept {
   const auto stride = static_cast<std::size_t>(longest_frames_);
   if (frames == 0) return {};
   const std::span<float> features_MT = host_->encoder->features_MT(row, longest_frames_);
-  TRT_ASR_TRY(host_->mel.log_mel(samples, 0, frames, features_MT, stride));
+  if (task.kind == WindowKind::buffered) {
+    MelHistory& history = (*histories_)[task.slot];
+    if (task.fresh) history.reset();
+    const std::uint64_t frame_origin = task.heard.origin_samples / plan_.hop_samples;
+    TRT_ASR_TRY(history.log_mel(host_->mel, samples, frame_origin, features_MT, stride));
+  } else {
+    TRT_ASR_TRY(host_->mel.log_mel(samples, 0, frames, features_MT, stride));
+  }
   return host_->mel.normalize(features_MT, frames, stride);
 }
 

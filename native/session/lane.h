@@ -10,6 +10,7 @@
 #include "encoder/cache_aware_encoder.h"
 #include "encoder/encoder.h"
 #include "features/log_mel.h"
+#include "features/mel_history.h"
 #include "session/gpu_pipeline.h"
 #include "session/model.h"
 #include "session/slot.h"
@@ -32,9 +33,13 @@ struct LaneSlots {
   DecoderSlots host;
   std::shared_ptr<DeviceSlots> device;
   std::shared_ptr<EncoderCaches> caches;
+  std::shared_ptr<std::vector<MelHistory>> histories;  ///< Of buffered sessions on the host, else null.
 
   [[nodiscard]] static Result<LaneSlots> claim(const Model& model, std::uint32_t slots,
                                                std::uint32_t slots_ahead, Arena& arena) noexcept;
+  /// For windows of `frames_max` feature frames.
+  [[nodiscard]] Status claim_histories(const Model& model, std::uint32_t slots, std::size_t frames_max,
+                                       Arena& arena) noexcept;
 };
 
 /// What lanes are opened with.
@@ -122,6 +127,7 @@ class Lane {
   std::optional<HostStages> host_;    ///< Either this
   std::unique_ptr<GpuPipeline> gpu_;  ///< or that.
   std::shared_ptr<EncoderCaches> caches_;
+  std::shared_ptr<std::vector<MelHistory>> histories_;
   std::size_t room_ = 0;           ///< Tokens that a window gives at most.
   std::span<Token> tokens_;        ///< [B, room]
   std::span<Token> tokens_ahead_;  ///< [B, room]

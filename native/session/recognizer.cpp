@@ -91,6 +91,11 @@ Status Recognizer::claim(const RecognizerConfig& config) noexcept {
     TRT_ASR_ASSIGN(slot.samples, arena_.claim<float>(plan_.buffer_samples));
   }
   TRT_ASR_ASSIGN(lane_slots_, LaneSlots::claim(model, config.sessions_max, slots_ahead, arena_));
+  if (live_ == SessionMode::buffered) {
+    const std::size_t heard_samples = plan_.left_samples + plan_.chunk_samples + plan_.right_samples;
+    TRT_ASR_TRY(
+        lane_slots_.claim_histories(model, config.sessions_max, heard_samples / plan_.hop_samples, arena_));
+  }
   const LaneConfig lane_config{plan_, config.batch_max, vad};
   for (std::uint32_t index = 0; index < config.lanes; ++index) {
     const SlotId slot_ahead = config.sessions_max + index * config.batch_max;

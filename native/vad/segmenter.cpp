@@ -21,7 +21,7 @@ std::optional<Segment> Segmenter::take(float probability, const SegmentRules& ru
     return std::nullopt;
   }
   if (heard_ - speech_end_ < rules.silence_samples) return std::nullopt;
-  return close(std::min(speech_end_ + rules.hang_over_samples, heard_), rules);
+  return close(speech_end_ + std::min<std::uint64_t>(rules.hang_over_samples, heard_ - speech_end_), rules);
 }
 
 std::optional<Segment> Segmenter::finish(std::uint64_t total_samples, const SegmentRules& rules) noexcept {

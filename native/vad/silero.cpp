@@ -46,12 +46,6 @@ Status check(const EngineInfo& info, const TensorSpec& spec, DType dtype, const 
   return {};
 }
 
-/// An output may leave its shape open altogether, which reads as no axes.
-Status check_output(const EngineInfo& info, const TensorSpec& spec, const Shape& shape) {
-  if (spec.dtype == DType::f32 && spec.rank == 0) return {};
-  return check(info, spec, DType::f32, shape);
-}
-
 Shape rate_shape(const TensorSpec& spec) noexcept {
   return spec.rank == 0 ? Shape{} : Shape{1};
 }
@@ -78,8 +72,8 @@ Result<SileroLayout> find_silero_layout(const EngineInfo& info) noexcept {
   TRT_ASR_TRY(check(info, info.inputs[layout.input], DType::f32, input_shape));
   TRT_ASR_TRY(check(info, info.inputs[layout.state], DType::f32, state_shape));
   TRT_ASR_TRY(check(info, rate, DType::i64, rate_shape(rate)));
-  TRT_ASR_TRY(check_output(info, info.outputs[layout.probability], probability_shape));
-  TRT_ASR_TRY(check_output(info, info.outputs[layout.state_next], state_shape));
+  TRT_ASR_TRY(check(info, info.outputs[layout.probability], DType::f32, probability_shape));
+  TRT_ASR_TRY(check(info, info.outputs[layout.state_next], DType::f32, state_shape));
   return layout;
 }
 

@@ -37,7 +37,7 @@ struct SileroLayout {
 };
 
 /// Finds and checks a Silero graph's tensors: `input` f32 [B, 576], `state` f32 [2, B, 128] and `sr` i64, a
-/// scalar or [1], -> `output` f32 [B, 1] and `stateN` f32 [2, B, 128]; B, and every extent of an output, may
+/// scalar or [1], -> `output` f32 [B, 1] and `stateN` f32 [2, B, 128]; any extent may
 /// be open. Errors: ERR_CONTRACT_MISMATCH naming file and tensor; a graph of version 4 or before, which has
 /// `h` and `c`, by its name.
 [[nodiscard]] Result<SileroLayout> find_silero_layout(const EngineInfo& info) noexcept;
