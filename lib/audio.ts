@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CHUNK_SAMPLES, RATE_HZ_MAX, RATE_HZ_MIN, TARGET_RATE_HZ } from './audio/protocol';
 import { Rechunker } from './audio/rechunk';
+import { assertAttached, assertFinite, copyAsFloat } from './audio/samples';
 import { DecodeWorker, type PullAnswer } from './audio/worker_client';
 import { AsrError, badArgument } from './errors';
 
@@ -70,10 +71,11 @@ export async function openAudio(source: AudioSource, options: AudioOptions = {})
   );
 }
 
-function checkRate(rateHz: unknown): number {
+/** A rate of bare samples. Throws ERR_BAD_ARGUMENT. */
+export function checkRate(rateHz: unknown, field = 'sampleRateHz'): number {
   if (rateHz === undefined) return TARGET_RATE_HZ;
   const valid = typeof rateHz === 'number' && rateHz >= RATE_HZ_MIN && rateHz <= RATE_HZ_MAX;
-  if (!valid) throw badArgument('sampleRateHz', `a number from ${RATE_HZ_MIN} to ${RATE_HZ_MAX}`, rateHz);
+  if (!valid) throw badArgument(field, `a number from ${RATE_HZ_MIN} to ${RATE_HZ_MAX}`, rateHz);
   return rateHz;
 }
 
@@ -135,11 +137,7 @@ async function* memorySamples(source: Float32Array | Int16Array): AsyncGenerator
   const length = source.length;
   for (let at = 0; at < length; at += CHUNK_SAMPLES) {
     assertAttached('source', source.buffer);
-    const slice = source.subarray(at, at + CHUNK_SAMPLES);
-    const samples = Float32Array.from(slice);
-    if (slice instanceof Int16Array)
-      for (let i = 0; i < samples.length; i++) samples[i] = (samples[i] as number) / 32768;
-    yield assertFinite(samples, at);
+    yield assertFinite(copyAsFloat(source.subarray(at, at + CHUNK_SAMPLES)), at);
   }
 }
 
@@ -184,28 +182,6 @@ async function* iterableSamples(source: AsyncIterable<unknown>): AsyncGenerator<
       yield assertFinite(samples, index);
       index += samples.length;
     }
-  }
-}
-
-function assertFinite(samples: Float32Array, offset: number): Float32Array {
-  for (let index = 0; index < samples.length; index++) {
-    const sample = samples[index] as number;
-    if (!Number.isFinite(sample)) throw badArgument(`samples[${offset + index}]`, 'a finite number', sample);
-  }
-  return samples;
-}
-
-function assertAttached(field: string, buffer: ArrayBufferLike): void {
-  try {
-    new Uint8Array(buffer);
-  } catch {
-    throw new AsrError({
-      code: 'ERR_BAD_ARGUMENT',
-      field,
-      expected: 'readable memory',
-      received: 'a detached buffer',
-      remedy: 'Copy the samples before their buffer is transferred.',
-    });
   }
 }
 

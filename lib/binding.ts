@@ -13,8 +13,35 @@ export interface NativeConfig {
   threads: number;
   sessionsMax: number;
   lanes: number;
+  /** Windows that are computed together. */
+  batchMax?: number;
+  /** How long a session's window waits for others to fill a batch. */
+  batchWaitMs?: number;
+  /** What live sessions are like; without it there are none. */
+  live?: NativeLiveConfig;
   /** On a GPU instead of the CPU. */
   gpu?: NativeGpu;
+}
+
+/** How live audio becomes windows; native/session/session_config.h. */
+export interface NativeLiveConfig {
+  mode: 'buffered' | 'cache-aware' | 'segment';
+  /** Encoder frames. */
+  leftFrames: number;
+  chunkFrames: number;
+  rightFrames: number;
+  /** silero_vad.onnx; without it the built-in detector. */
+  silero?: string;
+}
+
+/** The rules of one session. */
+export interface NativeRules {
+  silenceMs: number;
+  utteranceMaxMs: number;
+  threshold: number;
+  minSpeechMs: number;
+  preRollMs: number;
+  hangOverMs: number;
 }
 
 /** Where and for what engines are built. */
@@ -63,20 +90,49 @@ export interface NativeWord {
 export type NativeEvent =
   | { type: 'room' | 'end' | 'cancelled' }
   | { type: 'failed'; error: Error }
-  | NativeWindow;
+  | NativeWindow
+  | NativeLive;
 
-export interface NativeWindow {
-  type: 'window';
-  text: string;
-  words: NativeWord[];
+/** Tokens, a field each. */
+export interface NativeTokens {
   ids: Int32Array;
   frames: Int32Array;
   durations: Int32Array;
   confidences: Float32Array;
+}
+
+/** How far the work is, and what the window cost. */
+export interface NativeProgress {
   samplesDone: number;
   featuresMs: number;
   encoderMs: number;
   decodeMs: number;
+}
+
+/** A recording's window: what it made certain. */
+export interface NativeWindow extends NativeTokens, NativeProgress {
+  type: 'window';
+  text: string;
+  words: NativeWord[];
+}
+
+/** A session's window: what it changed. The last finals come with one more before 'end'. */
+export interface NativeLive extends NativeProgress {
+  type: 'live';
+  finals: NativeFinal[];
+  partial?: { text: string; stableLength: number };
+}
+
+export type EndpointReason = 'silence' | 'length' | 'pause' | 'end';
+
+/** An utterance that will not change any more. */
+export interface NativeFinal extends NativeTokens {
+  text: string;
+  words: NativeWord[];
+  startMs: number;
+  endMs: number;
+  atMs: number;
+  reason: EndpointReason;
 }
 
 export interface NativeDescription {
@@ -101,10 +157,14 @@ export interface NativeDescription {
 export interface NativeRecognizer {
   /** Opens an utterance; its events come on the JS thread, after this call has returned. Throws ERR_SESSION_LIMIT, ERR_CLOSED. */
   start(onEvent: (event: NativeEvent) => void): number;
+  /** Opens a live session; as `start`. */
+  openSession(onEvent: (event: NativeEvent) => void, rules: NativeRules): number;
   /** Takes what fits and returns how many samples that was; fewer than given: a `room` event follows. */
   write(utterance: number, samples: Float32Array): number;
   end(utterance: number): void;
   cancel(utterance: number): void;
+  /** Keeps the process alive for events, or no longer; to be called as often with false as with true. */
+  hold(on: boolean): void;
   close(): Promise<void>;
   describe(): NativeDescription;
   pieces(): string[];
@@ -158,6 +218,10 @@ export interface NativeAddon {
   buildEngines(config: NativeConfig, build: unknown, rebuild: boolean): Promise<BuiltEngine[]>;
   /** Rejects with ERR_MODEL_NOT_FOUND, ERR_ENGINE_STALE. */
   inspectEngine(file: string, places: CudaPlaces, gpu: number): Promise<EngineInspection>;
+  /** A handle on what turns samples of a rate into samples at 16 kHz. Throws ERR_BAD_ARGUMENT. */
+  createResampler(rateHz: number): unknown;
+  /** The output that these samples complete; without samples the rest, after which the handle is spent. */
+  resample(resampler: unknown, samples?: Float32Array): Float32Array;
   ortVersion(): string;
   surveyCuda(places: CudaPlaces): Promise<CudaSurvey>;
 }

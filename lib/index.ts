@@ -18,4 +18,24 @@ export {
   type TranscribeOptions,
   type TranscribeProgress,
 } from './recognizer';
+export type {
+  EndEvent,
+  EndpointEvent,
+  EndpointOptions,
+  EndpointReason,
+  FinalEvent,
+  LiveSource,
+  PartialEvent,
+  PcmFormat,
+  Session,
+  SessionEvent,
+  SessionMode,
+  SessionOptions,
+  SessionsChoice,
+  SessionsOptions,
+  StreamOptions,
+  TransformOptions,
+  WebTransform,
+  WriteOptions,
+} from './session';
 export type { Identity, Timestamps, Timings, Token, Transcript, Word } from './transcript';

@@ -65,6 +65,9 @@ export const limits = {
   // SOURCE: ours; a row of a lane holds about 5 MB.
   // WHY: a mistyped number should be an error, not an exhausted machine.
   batchMax: 64,
+  // SOURCE: ours; docs/DECISION_LOG.md.
+  // WHY: where batches pay, most of the gain is there.
+  batchDefault: 8,
   // SOURCE: ours.
   // WHY: text that waits longer is not live.
   batchWaitMsMax: 1000,

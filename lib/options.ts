@@ -32,6 +32,22 @@ export function checkInteger(
   return value;
 }
 
+/** A number within bounds, or the default when it is undefined. */
+export function checkNumber(
+  name: string,
+  value: unknown,
+  standard: number,
+  min: number,
+  max: number,
+): number {
+  if (value === undefined) return standard;
+  // A number that is not one is within no bounds.
+  if (typeof value !== 'number' || !(value >= min && value <= max)) {
+    throw badArgument(name, `a number from ${min} to ${max}`, value);
+  }
+  return value;
+}
+
 /** One of some strings, or the default when it is undefined. */
 export function checkChoice<T extends string>(
   name: string,

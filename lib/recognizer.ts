@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
-import { type AudioInput, type AudioSource, openAudio } from './audio';
+import type { Duplex } from 'node:stream';
+import type { AudioSource } from './audio';
+import { TARGET_RATE_HZ } from './audio/protocol';
 import { loadAddon, type NativeConfig, type NativeDescription, type NativeRecognizer } from './binding';
 import { chooseDevice, type Device, type DeviceChoice, parseDevice } from './device';
 import {
@@ -23,9 +25,28 @@ import {
   checkText,
   orAbort,
 } from './options';
+import { Recording, type TranscribeProgress } from './recording';
+import type { Session, SessionsChoice, SessionsOptions } from './session';
+import { checkSessions, nativeLive, settleBatch, settleSessions } from './session/config';
+import type { SessionEvent } from './session/events';
+import { LiveSession } from './session/live_session';
+import { checkSession, SESSION_KEYS, type SessionOptions, type SessionSettings } from './session/options';
+import { isSamples, type LiveSource, streamSource } from './session/source';
+import {
+  checkFormat,
+  nodeTransform,
+  type PcmFormat,
+  STREAM_KEYS,
+  type StreamOptions,
+  TRANSFORM_KEYS,
+  type TransformOptions,
+  type WebTransform,
+  webTransform,
+} from './session/streams';
 import { closedError, Slots } from './slots';
 import { type Identity, type Timestamps, type Transcript, TranscriptBuilder } from './transcript';
-import { Utterance } from './utterance';
+
+export type { TranscribeProgress } from './recording';
 
 export interface OpenOptions {
   /** A name of the registry (`trt-asr models list`), a folder, or a file: URL. */
@@ -34,12 +55,18 @@ export interface OpenOptions {
   device?: Device;
   /** Folder of TensorRT's libraries. Default: `TRT_ASR_TENSORRT_PATH`, then the system's. */
   tensorrtPath?: string;
-  /** Utterances that are open at once; further `transcribe` calls wait their turn. Default 4. */
+  /** Recordings and sessions that are open at once; further `transcribe` calls wait their turn. Default 4. */
   sessionsMax?: number;
-  /** Windows that are computed at once, each on a thread of its own. Default 1. */
+  /** Windows that are computed at once, each on a thread of its own. Default 1; the processors where `sessionsMax` is twice that or more. */
   lanes?: number;
   /** Threads inside one window's computation. Default: the processors, divided among the lanes, at most 8. */
   threads?: number;
+  /** What live sessions are like. */
+  sessions?: SessionsOptions;
+  /** Windows that a lane computes together. Default: 8 on a GPU and of cache-aware sessions, else 1; an int8 model takes 1. */
+  batchMax?: number;
+  /** How long a session's window waits for others to fill a batch, in milliseconds. Default 0. */
+  batchWaitMs?: number;
   /** Which of a folder's files to take when it has both. Default fp32. */
   precision?: 'fp32' | 'int8';
   /** Where downloaded models lie. Default: the platform's cache folder. */
@@ -57,15 +84,6 @@ export interface OpenOptions {
   onEngineProgress?: (progress: EngineProgress) => void;
   /** Called while a model is downloaded. */
   onProgress?: (progress: DownloadProgress) => void;
-}
-
-export interface TranscribeProgress {
-  /** Audio that has been transcribed. */
-  doneMs: number;
-  /** Length of the audio, where it is known. */
-  durationMs: number | undefined;
-  /** The text so far. */
-  text: string;
 }
 
 export interface TranscribeOptions {
@@ -94,6 +112,9 @@ const openKeys = [
   'sessionsMax',
   'lanes',
   'threads',
+  'sessions',
+  'batchMax',
+  'batchWaitMs',
   'precision',
   'cacheDir',
   'offline',
@@ -120,6 +141,8 @@ export class Recognizer {
     private readonly sessionsMax: number,
     /** The device that was taken, and why. */
     readonly device: DeviceChoice,
+    /** What live sessions are like. */
+    readonly sessions: SessionsChoice,
   ) {
     this.slots = new Slots(sessionsMax);
     this.pieces = native.pieces();
@@ -155,15 +178,11 @@ export class Recognizer {
       1,
       limits.sessionsMax,
     );
-    const lanes = checkInteger('options.lanes', options.lanes, 1, 1, limits.lanesMax);
-    const share = Math.min(limits.threadsDefaultMax, Math.floor(availableParallelism() / lanes));
-    const threads = checkInteger(
-      'options.threads',
-      options.threads,
-      Math.max(1, share),
-      1,
-      limits.threadsMax,
-    );
+    const { lanes, threads } = checkThreads(options, sessionsMax);
+    const sessions = checkSessions('options.sessions', options.sessions);
+    const { batchMax } = options;
+    checkInteger('options.batchMax', batchMax, 1, 1, limits.batchMax);
+    const batchWaitMs = checkInteger('options.batchWaitMs', options.batchWaitMs, 0, 0, limits.batchWaitMsMax);
     const { precision } = options;
     if (precision !== undefined) checkChoice('options.precision', precision, 'fp32', ['fp32', 'int8']);
     const device = await chooseDevice(asked, options.tensorrtPath);
@@ -176,26 +195,32 @@ export class Recognizer {
       ...(onProgress === undefined ? {} : { onProgress }),
     });
 
-    const host = { files: resolved.files, contract: resolved.contract, threads, sessionsMax, lanes };
+    const { files, contract, quantized } = resolved;
+    const host = { files, contract, threads, sessionsMax, lanes, batchWaitMs };
     const { engineCacheDir, tensorrtPath, onEngineProgress } = options;
+    const gpuOf = (index: number) =>
+      nativeGpu(resolved, {
+        precision: enginePrecision,
+        index,
+        engineCacheDir,
+        tensorrtPath,
+        limits: engineLimits,
+      });
     const load = async (choice: DeviceChoice): Promise<Recognizer> => {
-      const index = choice.device === 'cpu' ? undefined : Number(choice.device.slice('cuda:'.length));
-      const config: NativeConfig =
-        index === undefined
-          ? host
-          : {
-              ...host,
-              gpu: nativeGpu(resolved, {
-                precision: enginePrecision,
-                index,
-                engineCacheDir,
-                tensorrtPath,
-                limits: engineLimits,
-              }),
-            };
+      const onCpu = choice.device === 'cpu';
+      const settled = settleSessions('options.sessions', sessions, resolved, onCpu);
+      const gpu = onCpu ? undefined : gpuOf(Number(choice.device.slice('cuda:'.length)));
+      const gpuRows = gpu && Math.min(gpu.encoder.batch.max, gpu.prediction.batch.max);
+      const conditions = { mode: settled.mode, quantized, sessionsMax, gpuRows };
+      const config: NativeConfig = {
+        ...host,
+        batchMax: settleBatch('options.batchMax', batchMax, conditions),
+        live: nativeLive(settled, contract),
+        ...(gpu === undefined ? {} : { gpu }),
+      };
       const call = (build: unknown) => loadAddon().openRecognizer(config, build);
       const native = await withBuild(call, signal, onEngineProgress);
-      return new Recognizer(native, resolved, native.describe(), sessionsMax, choice);
+      return new Recognizer(native, resolved, native.describe(), sessionsMax, choice, settled);
     };
     const opening = load(device).catch((error: unknown) => {
       // Only 'auto' may take another device, and it says why.
@@ -240,7 +265,7 @@ export class Recognizer {
     const startedMs = performance.now();
     await this.slots.take(signal);
     const builder = new TranscriptBuilder(timestamps, this.engine, this.pieces);
-    const job = new Job(this.native, this.slots, builder, onProgress, this.engine.sampleRateHz);
+    const job = new Recording(this.native, this.slots, builder, onProgress, this.engine.sampleRateHz);
     const work = job.run(source, options.sampleRateHz, signal);
     await orAbort(work, signal, () => job.abandon());
     return builder.finish(performance.now() - startedMs, this.identity);
@@ -301,6 +326,58 @@ export class Recognizer {
     }
   }
 
+  /**
+   * Opens a live session. It takes a slot at once, while `transcribe` waits its turn. Throws ERR_SESSION_LIMIT when no slot is
+   * free, ERR_BAD_ARGUMENT, ERR_CLOSED, or `signal.reason`.
+   */
+  openSession(options: SessionOptions = {}): Session {
+    return this.startSession(this.settingsOf(options, SESSION_KEYS));
+  }
+
+  /**
+   * Transcribes a source while it comes, in a session of its own, and gives what becomes known. Samples are taken in the chunks in
+   * which they come, at `sampleRateHz`; files and streams of their bytes are decoded. Leaving the loop closes session and source.
+   * Throws what `openSession` does, what the source fails with, ERR_AUDIO_DECODE, or `signal.reason`.
+   */
+  stream(source: LiveSource, options: StreamOptions = {}): AsyncGenerator<SessionEvent, void, undefined> {
+    const open = () => {
+      const settings = this.settingsOf(options, STREAM_KEYS);
+      // What is decoded comes at the models' rate.
+      const sampleRateHz = isSamples(source) ? settings.sampleRateHz : TARGET_RATE_HZ;
+      return this.startSession({ ...settings, sampleRateHz, transcript: false });
+    };
+    return streamSource(open, source);
+  }
+
+  /**
+   * A session as a stream of Node's: chunks of PCM bytes, cut anywhere, or sample arrays in, SessionEvent objects out. Throws as
+   * `openSession` does. Destroying it closes the session; one that is neither ended nor destroyed keeps its slot until it is collected.
+   */
+  createTransform(options: TransformOptions = {}): Duplex {
+    return nodeTransform(...this.transformOf(options));
+  }
+
+  /** The same as a pair of web streams, for `pipeThrough`. */
+  createWebTransform(options: TransformOptions = {}): WebTransform {
+    return webTransform(...this.transformOf(options));
+  }
+
+  private settingsOf(options: SessionOptions, keys: readonly string[]): SessionSettings {
+    return checkSession('options', options, this.sessions.mode, keys);
+  }
+
+  private startSession(settings: SessionSettings): LiveSession {
+    if (this.closing !== undefined) throw closedError();
+    const { native, slots, engine, pieces, identity } = this;
+    return new LiveSession({ native, slots, engine, pieces, identity }, settings);
+  }
+
+  private transformOf(options: TransformOptions): [LiveSession, PcmFormat] {
+    const settings = this.settingsOf(options, TRANSFORM_KEYS);
+    const format = checkFormat('options.format', options.format);
+    return [this.startSession({ ...settings, transcript: false }), format];
+  }
+
   /** Fails what is under way with ERR_CLOSED, waits for the lanes and frees the model. Safe to call again. */
   close(): Promise<void> {
     this.slots.close();
@@ -313,74 +390,19 @@ export class Recognizer {
   }
 }
 
-/** One source on its way through one slot. */
-class Job {
-  private input: AudioInput | undefined;
-  private utterance: Utterance | undefined;
-  private abandoned = false;
+// CONTRACT: with slots for many, each processor computes a window of its own. SOURCE: ours: docs/BENCHMARKS.md. WHY: two windows
+// on a thread each take less time than one after the other on two, since a window has parts that do not divide; where few are
+// open, one alone would be slower. TODO: the same on machines with dozens of processors.
+const SESSIONS_PER_PROCESSOR = 2;
 
-  constructor(
-    private readonly native: NativeRecognizer,
-    private readonly slots: Slots,
-    private readonly builder: TranscriptBuilder,
-    private readonly onProgress: ((progress: TranscribeProgress) => void) | undefined,
-    private readonly sampleRateHz: number,
-  ) {}
-
-  async run(
-    source: AudioSource,
-    sampleRateHz: number | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const slots = this.slots;
-    try {
-      this.input = await openAudio(source, {
-        ...(sampleRateHz === undefined ? {} : { sampleRateHz }),
-        ...(signal === undefined ? {} : { signal }),
-      });
-      signal?.throwIfAborted();
-      this.utterance = new Utterance(
-        this.native,
-        (window) => {
-          if (this.abandoned) return;
-          this.builder.add(window);
-          this.report();
-        },
-        () => slots.give(),
-      );
-    } catch (error) {
-      await this.input?.close();
-      slots.give();
-      throw error;
-    }
-    try {
-      await Promise.race([this.feed(this.input, this.utterance), this.utterance.failure]);
-    } finally {
-      // Both are no-ops when all went well.
-      this.utterance.cancel();
-      await this.input.close();
-    }
-  }
-
-  private async feed(input: AudioInput, utterance: Utterance): Promise<void> {
-    for await (const chunk of input.chunks) {
-      if (this.abandoned) return;
-      await utterance.write(chunk);
-    }
-    await utterance.end();
-  }
-
-  /** Lets go of slot and input; `run` ends by itself. */
-  abandon(): void {
-    this.abandoned = true;
-    this.utterance?.cancel();
-    void this.input?.close();
-  }
-
-  private report(): void {
-    const doneMs = (this.builder.samplesDone / this.sampleRateHz) * 1000;
-    this.onProgress?.({ doneMs, durationMs: this.input?.durationMs, text: this.builder.soFar });
-  }
+function checkThreads(options: OpenOptions, sessionsMax: number): { lanes: number; threads: number } {
+  const processors = availableParallelism();
+  const many = sessionsMax >= SESSIONS_PER_PROCESSOR * processors;
+  const standard = many ? Math.min(processors, limits.lanesMax) : 1;
+  const lanes = checkInteger('options.lanes', options.lanes, standard, 1, limits.lanesMax);
+  const share = Math.min(limits.threadsDefaultMax, Math.floor(processors / lanes));
+  const threads = checkInteger('options.threads', options.threads, Math.max(1, share), 1, limits.threadsMax);
+  return { lanes, threads };
 }
 
 type Sources = Iterable<AudioSource> | AsyncIterable<AudioSource>;

@@ -12,6 +12,14 @@ export class Slots {
 
   constructor(private free: number) {}
 
+  /** Takes a slot that is free now; says whether there was one. Throws ERR_CLOSED. */
+  tryTake(): boolean {
+    if (this.closed) throw closedError();
+    if (this.free === 0) return false;
+    this.free -= 1;
+    return true;
+  }
+
   /** Resolves when a slot is the caller's. Rejects with `signal.reason`, or ERR_CLOSED when the recognizer closes. */
   async take(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();

@@ -1,4 +1,11 @@
-import type { NativeDescription, NativeWindow } from './binding';
+import type {
+  NativeDescription,
+  NativeFinal,
+  NativeProgress,
+  NativeTokens,
+  NativeWindow,
+  NativeWord,
+} from './binding';
 
 /** A stretch of speech with its punctuation. Times count from the start of the audio. */
 export interface Word {
@@ -25,7 +32,10 @@ export interface Token {
   confidence: number;
 }
 
-/** Wall time of the stages, summed over windows. `totalMs` includes waiting and decoding of the file. */
+/**
+ * Wall time of the stages, summed over windows. `totalMs` includes waiting and decoding of the file; of a session it is the time
+ * from its opening to its end, most of which may have been waiting for audio.
+ */
 export interface Timings {
   featuresMs: number;
   encoderMs: number;
@@ -61,7 +71,35 @@ export interface Transcript {
 
 export type Timestamps = 'none' | 'word' | 'token';
 
-/** Collects the windows of one utterance. */
+/** Words as they are given out. */
+export function wordsOf(words: readonly NativeWord[]): Word[] {
+  return words.map((word) => ({ ...word, durationMs: word.endMs - word.startMs }));
+}
+
+/** Tokens as they are given out. `frameMs`: length of an encoder frame. */
+export function tokensOf(tokens: NativeTokens, pieces: readonly string[], frameMs: number): Token[] {
+  return Array.from(tokens.ids, (id, index) => {
+    const frame = tokens.frames[index] as number;
+    const durationFrames = tokens.durations[index] as number;
+    return {
+      id,
+      piece: pieces[id] ?? '',
+      frame,
+      durationFrames,
+      startMs: frame * frameMs,
+      endMs: (frame + durationFrames) * frameMs,
+      durationMs: durationFrames * frameMs,
+      confidence: tokens.confidences[index] as number,
+    };
+  });
+}
+
+/** Mean confidence of words; 0 when there are none. */
+export function meanConfidence(words: readonly { confidence: number }[]): number {
+  return words.reduce((sum, { confidence }) => sum + confidence, 0) / Math.max(1, words.length);
+}
+
+/** Collects what becomes known of one utterance: the windows of a recording, or the finals of a session. */
 export class TranscriptBuilder {
   private text = '';
   private readonly words: Word[] = [];
@@ -89,39 +127,32 @@ export class TranscriptBuilder {
 
   add(window: NativeWindow): void {
     this.text += window.text;
-    this.samples = window.samplesDone;
-    this.featuresMs += window.featuresMs;
-    this.encoderMs += window.encoderMs;
-    this.decodeMs += window.decodeMs;
-    for (const word of window.words) {
-      this.confidenceSum += word.confidence;
-      this.wordCount += 1;
-      if (this.timestamps !== 'none') this.words.push({ ...word, durationMs: word.endMs - word.startMs });
-    }
-    if (this.timestamps === 'token') this.addTokens(window);
+    this.addProgress(window);
+    this.addWords(window.words, window);
   }
 
-  private addTokens(window: NativeWindow): void {
-    const { frameMs } = this.engine;
-    for (let index = 0; index < window.ids.length; index += 1) {
-      const id = window.ids[index] as number;
-      const frame = window.frames[index] as number;
-      const durationFrames = window.durations[index] as number;
-      this.tokens.push({
-        id,
-        piece: this.pieces[id] ?? '',
-        frame,
-        durationFrames,
-        startMs: frame * frameMs,
-        endMs: (frame + durationFrames) * frameMs,
-        durationMs: durationFrames * frameMs,
-        confidence: window.confidences[index] as number,
-      });
-    }
+  /** Utterances of a session are parted by a space. */
+  addFinal(final: NativeFinal): void {
+    this.text += this.text === '' ? final.text : ` ${final.text}`;
+    this.addWords(final.words, final);
   }
 
-  finish(totalMs: number, identity: Identity): Transcript {
-    const durationMs = (this.samples / this.engine.sampleRateHz) * 1000;
+  addProgress(progress: NativeProgress): void {
+    this.samples = Math.max(this.samples, progress.samplesDone);
+    this.featuresMs += progress.featuresMs;
+    this.encoderMs += progress.encoderMs;
+    this.decodeMs += progress.decodeMs;
+  }
+
+  private addWords(words: readonly NativeWord[], tokens: NativeTokens): void {
+    this.confidenceSum += words.reduce((sum, { confidence }) => sum + confidence, 0);
+    this.wordCount += words.length;
+    if (this.timestamps !== 'none') this.words.push(...wordsOf(words));
+    if (this.timestamps === 'token') this.tokens.push(...tokensOf(tokens, this.pieces, this.engine.frameMs));
+  }
+
+  /** `durationMs`: length of the audio, where it is not what the windows covered. */
+  finish(totalMs: number, identity: Identity, durationMs = this.coveredMs): Transcript {
     return {
       text: this.text,
       words: this.words,
@@ -137,5 +168,9 @@ export class TranscriptBuilder {
       },
       identity,
     };
+  }
+
+  private get coveredMs(): number {
+    return (this.samples / this.engine.sampleRateHz) * 1000;
   }
 }

@@ -1,9 +1,11 @@
-import type { NativeRecognizer, NativeWindow } from './binding';
+import type { NativeEvent, NativeLive, NativeRecognizer, NativeRules, NativeWindow } from './binding';
 import { AsrError } from './errors';
 
+type Opener = (onEvent: (event: NativeEvent) => void) => number;
+
 /**
- * One utterance in a slot of the native recognizer: the way of the samples down and of the windows back. It settles
- * exactly once; then its slot is free.
+ * One utterance in a slot of the native recognizer, a recording or a live session: the way of the samples down and of the
+ * windows back. It settles exactly once; then its slot is free.
  */
 export class Utterance {
   private readonly id: number;
@@ -11,13 +13,48 @@ export class Utterance {
   private resolve!: () => void;
   private reject!: (reason: unknown) => void;
   private over = false;
+  private holds = 0;
   private onRoom: (() => void) | undefined;
 
-  /** Throws ERR_SESSION_LIMIT when no slot is free. `onOver` is called when the slot is free again. */
-  constructor(
-    private readonly native: NativeRecognizer,
+  /**
+   * A recording; the process lives until it is over. Throws ERR_SESSION_LIMIT when no slot is free. `onOver` is called when the
+   * slot is free again.
+   */
+  static record(
+    native: NativeRecognizer,
     onWindow: (window: NativeWindow) => void,
-    private readonly onOver: () => void,
+    onOver: () => void,
+  ): Utterance {
+    const open: Opener = (onEvent) => native.start(onEvent);
+    const utterance = new Utterance(
+      native,
+      open,
+      onWindow as (news: NativeWindow | NativeLive) => void,
+      onOver,
+    );
+    utterance.hold();
+    return utterance;
+  }
+
+  /**
+   * A live session. The native side holds the callbacks, and with them all that they hold: a session that is to be collected
+   * when it is dropped must not be among that. `onOver` gets what the core failed with, if it did.
+   */
+  static live(
+    native: NativeRecognizer,
+    rules: NativeRules,
+    onLive: (news: NativeLive) => void,
+    onOver: (error: AsrError | undefined) => void,
+  ): Utterance {
+    const open: Opener = (onEvent) => native.openSession(onEvent, rules);
+    return new Utterance(native, open, onLive as (news: NativeWindow | NativeLive) => void, onOver);
+  }
+
+  private constructor(
+    private readonly native: NativeRecognizer,
+    open: Opener,
+    onNews: (news: NativeWindow | NativeLive) => void,
+    private readonly onOver: (error: AsrError | undefined) => void,
   ) {
     this.settled = new Promise((resolve, reject) => {
       this.resolve = resolve;
@@ -26,11 +63,10 @@ export class Utterance {
     // Whoever writes may learn of a failure first; it must not count as unhandled here.
     this.settled.catch(() => {});
     try {
-      this.id = native.start((event) => {
-        if (event.type === 'window') this.report(event, onWindow);
+      this.id = open((event) => {
+        if (event.type === 'window' || event.type === 'live') this.report(event, onNews);
         else if (event.type === 'room') this.onRoom?.();
-        else if (event.type === 'failed') this.settle(() => this.reject(AsrError.from(event.error)));
-        else this.settle(this.resolve);
+        else this.settle(event.type === 'failed' ? AsrError.from(event.error) : undefined);
       });
     } catch (error) {
       throw AsrError.from(error);
@@ -42,21 +78,37 @@ export class Utterance {
     return this.settled.then(() => new Promise<never>(() => {}));
   }
 
+  /** Keeps the process alive for this utterance's events until the function is called or the utterance is over. */
+  hold(): () => void {
+    if (this.over) return () => {};
+    this.holds += 1;
+    if (this.holds === 1) this.native.hold(true);
+    let held = true;
+    return () => {
+      if (!held || this.over) return;
+      held = false;
+      this.holds -= 1;
+      if (this.holds === 0) this.native.hold(false);
+    };
+  }
+
   // A listener that throws ends its utterance, not the process.
-  private report(window: NativeWindow, onWindow: (window: NativeWindow) => void): void {
+  private report<T>(news: T, onNews: (news: T) => void): void {
     try {
-      onWindow(window);
+      onNews(news);
     } catch (error) {
       this.reject(error);
       this.native.cancel(this.id);
     }
   }
 
-  private settle(how: () => void): void {
+  private settle(error: AsrError | undefined): void {
     this.over = true;
-    how();
+    if (this.holds > 0) this.native.hold(false);
+    if (error === undefined) this.resolve();
+    else this.reject(error);
     this.onRoom?.();
-    this.onOver();
+    this.onOver(error);
   }
 
   /** Resolves when all samples are taken: that is the back-pressure. Samples must not change until then. */
@@ -71,9 +123,11 @@ export class Utterance {
   }
 
   private room(): Promise<void> {
+    const release = this.hold();
     return new Promise((resolve) => {
       this.onRoom = () => {
         this.onRoom = undefined;
+        release();
         resolve();
       };
     });
@@ -81,6 +135,7 @@ export class Utterance {
 
   /** Says that the audio is complete, and resolves when its last window has been reported. */
   end(): Promise<void> {
+    this.hold();
     if (!this.over) this.call(() => this.native.end(this.id));
     return this.settled;
   }
@@ -88,6 +143,12 @@ export class Utterance {
   /** Gives up; the slot is free once a window that is being computed is done. */
   cancel(): void {
     if (!this.over) this.native.cancel(this.id);
+  }
+
+  /** Resolves when the slot is free, however the utterance ended. */
+  async gone(): Promise<void> {
+    this.hold();
+    await this.settled.catch(() => {});
   }
 
   /** Undefined when the core has ended the utterance meanwhile: the event that tells why is on its way. */

@@ -6,6 +6,7 @@ import { registerEngineCommands } from './engines';
 import { errorText, exitCode, exitCodesHelp } from './exit';
 import { Interrupted } from './interrupt';
 import { registerModelsCommands } from './models';
+import { registerStreamCommand } from './stream';
 import { registerTranscribeCommand } from './transcribe';
 import { packageVersion } from './version';
 
@@ -18,6 +19,7 @@ async function main(): Promise<void> {
     .showHelpAfterError('(add --help for the options)')
     .addHelpText('after', exitCodesHelp);
   registerTranscribeCommand(program);
+  registerStreamCommand(program);
   registerModelsCommands(program);
   registerContractCommands(program);
   registerEngineCommands(program);

@@ -1,56 +1,20 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { AudioSource } from '../audio';
-import type { Device } from '../device';
 import { badArgument } from '../errors';
-import { type ManyResult, Recognizer, type TranscribeProgress } from '../recognizer';
+import type { ManyResult, Recognizer, TranscribeProgress } from '../recognizer';
 import type { Timestamps } from '../transcript';
 import { errorText, exitCode } from './exit';
 import { type Format, formats } from './formats';
 import { Interrupted, interruptible } from './interrupt';
+import { addModelOptions, count, type ModelOptions, openRecognizer } from './model_options';
 import { chooseTargets, Printer } from './output';
-import { type Bar, type BarState, bytesText, openBar } from './progress';
+import { type Bar, type BarState, openBar } from './progress';
 
-interface Options {
-  model: string;
-  device: string;
+interface Options extends ModelOptions {
   format: Format;
   timestamps: Timestamps;
   output?: string;
   concurrency: number;
-  precision?: 'fp32' | 'int8';
-  threads?: number;
-}
-
-/** Reads a whole number from 1 to `max`. */
-function count(max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < 1 || value > max)
-      throw new InvalidArgumentError(`It must be a whole number from 1 to ${max}.`);
-    return value;
-  };
-}
-
-async function open(options: Options, signal: AbortSignal): Promise<Recognizer> {
-  let bar: Promise<Bar> | undefined;
-  try {
-    return await Recognizer.open({
-      model: options.model,
-      // Recognizer.open refuses what is no device.
-      device: options.device as Device,
-      sessionsMax: options.concurrency,
-      ...(options.precision === undefined ? {} : { precision: options.precision }),
-      ...(options.threads === undefined ? {} : { threads: options.threads }),
-      signal,
-      onProgress: ({ bytesDone, bytesTotal, remainingMs }) => {
-        bar ??= openBar(options.model);
-        const detail = `${bytesText(bytesDone)} of ${bytesText(bytesTotal)}`;
-        void bar.then((shown) => shown.update({ done: bytesDone, total: bytesTotal, detail, remainingMs }));
-      },
-    });
-  } finally {
-    (await bar)?.stop();
-  }
 }
 
 const subtitles = (format: Format) => format === 'srt' || format === 'vtt';
@@ -67,7 +31,7 @@ async function run(files: string[], options: Options): Promise<number> {
   checkUse(files, options);
   const targets = await chooseTargets(files, options.output, options.format);
   return interruptible(async (signal) => {
-    const recognizer = await open(options, signal);
+    const recognizer = await openRecognizer(options, { sessionsMax: options.concurrency }, signal);
     const printer = new Printer(files, options.format, targets);
     const code = await transcribeAll(recognizer, files, options, printer, signal).catch((error: unknown) => {
       // Its close would wait for the window that is being computed.
@@ -154,12 +118,11 @@ function fileState({ doneMs, durationMs }: TranscribeProgress, elapsedMs: number
 
 /** `trt-asr transcribe FILE...`: audio files, or - for standard input, to text, JSON lines or subtitles. */
 export function registerTranscribeCommand(program: Command): void {
-  program
+  const command = program
     .command('transcribe')
     .description('transcribe audio files (- is standard input)')
-    .argument('<files...>', 'WAV, FLAC, MP3, Ogg Opus or Vorbis files, or -')
-    .option('-m, --model <model>', 'name of the registry, or a folder', 'demo-en')
-    .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:N', 'auto')
+    .argument('<files...>', 'WAV, FLAC, MP3, Ogg Opus or Vorbis files, or -');
+  addModelOptions(command)
     .addOption(
       new Option('-f, --format <format>', 'output format').choices(formats as string[]).default('text'),
     )
@@ -168,10 +131,8 @@ export function registerTranscribeCommand(program: Command): void {
         .choices(['none', 'word', 'token'])
         .default('word'),
     )
-    .addOption(new Option('--precision <precision>', "which of the model's files").choices(['fp32', 'int8']))
     .option('-o, --output <path>', 'a file, or a folder for several; made when it is missing')
     .option('-c, --concurrency <count>', 'files that are worked on at once', count(4096), 2)
-    .option('--threads <count>', 'threads of a computation', count(256))
     .action(async (files: string[], options: Options) => {
       process.exitCode = await run(files, options);
     });

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { Findings, mismatch, show } from './contract_findings';
 import { checkRelations } from './contract_relations';
+import { type NativeStreaming, nativeStreaming, streamingObstacle } from './contract_streaming';
 import type { Contract, ContractFeatures, ContractPin } from './contract_types.generated';
 import { packageRoot } from './package_root';
 
@@ -37,6 +38,8 @@ export interface NativeContract {
   };
   /** The width is that of the output. */
   encoder: { width: number; subsampling: number; causalSubsampling: boolean; framesMax: number };
+  /** Of a streaming graph that serves live audio; there with `ModelFiles.streaming`, and only with it. */
+  streaming?: NativeStreaming;
   /** Zeros for CTC. */
   predictor: { layers: number; width: number };
   tokenizer: { vocabulary: number };
@@ -191,7 +194,8 @@ function nativeFeatures(features: ContractFeatures): NativeContract['features'] 
 }
 
 export function nativeContract(contract: Contract): NativeContract {
-  const { features, encoder, predictor, tokenizer, decode } = contract;
+  const { features, encoder, predictor, tokenizer, decode, streaming } = contract;
+  const streams = streaming !== undefined && streamingObstacle(contract) === undefined;
   return {
     derived: false,
     features: nativeFeatures(features),
@@ -201,6 +205,7 @@ export function nativeContract(contract: Contract): NativeContract {
       causalSubsampling: encoder.causal_subsampling,
       framesMax: encoder.frames_max,
     },
+    ...(streams ? { streaming: nativeStreaming(streaming, encoder) } : {}),
     predictor: { layers: predictor?.layers ?? 0, width: predictor?.width ?? 0 },
     tokenizer: { vocabulary: tokenizer.vocabulary },
     decode: {

@@ -28,7 +28,8 @@ const DTYPES = { f32: 'float32', f16: 'float16', i32: 'int32', i64: 'int64' } as
 // stands the JSON of the contract's value (contract.py, metadata_of).
 const CARRIED_PREFIX = 'trt_asr.';
 
-type GraphSection = 'encoder' | 'predictor' | 'joint' | 'streaming';
+/** What a contract says of one graph. */
+type GraphSection = NonNullable<Contract['predictor' | 'joint' | 'streaming']>;
 
 /** An error of the model itself becomes a finding; any other is thrown on. */
 function found(error: unknown, findings: Findings): void {
@@ -132,10 +133,19 @@ function compareMetadata(
   }
 }
 
+/** The graphs that a contract names. */
+function graphSections(contract: Contract): Pick<GraphSection, 'file' | 'inputs' | 'outputs'>[] {
+  const { encoder, predictor, joint, streaming } = contract;
+  const { file, inputs, outputs } = encoder;
+  const whole = file !== undefined && inputs !== undefined && outputs !== undefined;
+  const sections = [whole ? { file, inputs, outputs } : undefined, predictor, joint, streaming];
+  return sections.filter((section) => section !== undefined);
+}
+
 async function checkGraph(
   dir: string,
   contract: Contract,
-  section: NonNullable<Contract[GraphSection]>,
+  section: Pick<GraphSection, 'file' | 'inputs' | 'outputs'>,
   findings: Findings,
 ): Promise<void> {
   let graph: GraphDescription;
@@ -164,7 +174,7 @@ function checkVocabulary(dir: string, { tokenizer }: Contract, findings: Finding
 async function openedModel(dir: string, findings: Findings): Promise<NativeDescription | undefined> {
   try {
     const { files, contract } = await openModelFolder(dir);
-    const config = { files, contract, threads: 1, sessionsMax: 1, lanes: 1 };
+    const config = { files, contract, threads: 1, sessionsMax: 1, lanes: 1, batchMax: 1, batchWaitMs: 0 };
     const recognizer = await loadAddon().openRecognizer(config);
     const description = recognizer.describe();
     await recognizer.close();
@@ -196,9 +206,9 @@ async function checkOurs(
   if (contract === undefined) return undefined;
   await checkPins(dir, contract, findings, signal);
   const there = new Set(await listFolder(dir));
-  for (const section of [contract.encoder, contract.predictor, contract.joint, contract.streaming]) {
+  for (const section of graphSections(contract)) {
     signal?.throwIfAborted();
-    if (section !== undefined && there.has(section.file)) await checkGraph(dir, contract, section, findings);
+    if (there.has(section.file)) await checkGraph(dir, contract, section, findings);
   }
   if (there.has(contract.tokenizer.file)) checkVocabulary(dir, contract, findings);
   const complete = namedFiles(contract).every(([, file]) => there.has(file));

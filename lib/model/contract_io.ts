@@ -123,8 +123,10 @@ function checkTensors(
 export function checkIo(contract: Contract, findings: Findings): void {
   const ports = new Ports(contract);
   const { encoder, predictor, joint, streaming } = contract;
-  checkTensors(encoder.inputs, ports.encoderInputs(), 'encoder.inputs', findings);
-  checkTensors(encoder.outputs, ports.encoderOutputs(), 'encoder.outputs', findings);
+  if (encoder.inputs !== undefined)
+    checkTensors(encoder.inputs, ports.encoderInputs(), 'encoder.inputs', findings);
+  if (encoder.outputs !== undefined)
+    checkTensors(encoder.outputs, ports.encoderOutputs(), 'encoder.outputs', findings);
   if (predictor !== undefined) {
     checkTensors(predictor.inputs, ports.predictorInputs(predictor), 'predictor.inputs', findings);
     checkTensors(predictor.outputs, ports.predictorOutputs(predictor), 'predictor.outputs', findings);

@@ -1,5 +1,6 @@
 import type { Findings } from './contract_findings';
 import { checkIo } from './contract_io';
+import { streamingObstacle } from './contract_streaming';
 import type { Contract, ContractProfile } from './contract_types.generated';
 
 function checkFeatures({ features }: Contract, findings: Findings): void {
@@ -87,6 +88,28 @@ function checkEncoder({ encoder, joint, tokenizer, decode }: Contract, findings:
   findings.require(output_width === expected, 'encoder.output_width', `${expected}, ${why}`, output_width);
 }
 
+/** A graph for whole utterances, or a streaming one that can do without it. */
+function checkEncoderGraph(contract: Contract, findings: Findings): void {
+  const { file, inputs, outputs } = contract.encoder;
+  const fields = Object.entries({ file, inputs, outputs });
+  const missing = fields.filter(([, value]) => value === undefined).map(([name]) => name);
+  if (missing.length === 0) return;
+  if (missing.length < fields.length) {
+    const beside = fields.map(([name]) => name).filter((name) => !missing.includes(name));
+    for (const name of missing)
+      findings.add(`encoder.${name}`, `the field, beside encoder.${beside.join(' and ')}`, 'nothing');
+    return;
+  }
+  if (contract.streaming === undefined) {
+    findings.add('encoder.file', 'the field, as there is no streaming graph', 'nothing');
+    return;
+  }
+  const obstacle = streamingObstacle(contract);
+  if (obstacle === undefined) return;
+  const { field, expected, received } = obstacle;
+  findings.add(field, `${expected}, as encoder.file is missing`, received);
+}
+
 function checkProfile(profile: ContractProfile, field: string, findings: Findings): void {
   const { min, opt, max } = profile;
   findings.require(min <= opt && opt <= max, field, 'min <= opt <= max', profile);
@@ -144,6 +167,7 @@ export function checkRelations(contract: Contract, findings: Findings): void {
   checkRule(contract, findings);
   checkJoint(contract, findings);
   checkEncoder(contract, findings);
+  checkEncoderGraph(contract, findings);
   checkIo(contract, findings);
   checkTensorrt(contract, findings);
   checkLatency(contract, findings);

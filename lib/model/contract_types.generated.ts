@@ -23,7 +23,8 @@ export interface Contract {
     unk_id: number;
   };
   encoder: {
-    file: string;
+    /** The graph for whole utterances. It is there together with `inputs` and `outputs`, or all three are missing: a folder that has `streaming` may do without it. */
+    file?: string;
     layers: number;
     width: number;
     heads: number;
@@ -35,11 +36,11 @@ export interface Contract {
     subsampling_channels: number;
     frames_max: number;
     attention_context: number[];
-    /** Last extent of the graph's output: the width, the joint's width when projected, all classes for CTC. */
+    /** Last extent of the graphs' output, offline and streaming: the width, the joint's width when projected, all classes for CTC. */
     output_width: number;
     projected: boolean;
-    inputs: ContractTensor[];
-    outputs: ContractTensor[];
+    inputs?: ContractTensor[];
+    outputs?: ContractTensor[];
   };
   predictor?: {
     file: string;

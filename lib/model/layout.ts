@@ -16,10 +16,12 @@ export type Precision = 'fp32' | 'int8';
 
 /**
  * Absolute paths. `joint` is absent when predictor and joint are one graph (`decoder_joint`), in `predictor`. A CTC model has
- * neither.
+ * neither. There is an encoder for whole utterances, or a streaming one, or both.
  */
 export interface ModelFiles {
-  encoder: string;
+  encoder?: string;
+  /** The cache-aware encoder, where it serves live audio. */
+  streaming?: string;
   predictor?: string;
   joint?: string;
   vocab: string;
@@ -193,18 +195,21 @@ async function checkFile(dir: string, name: string, bytes: number | undefined): 
 async function openOurs(dir: string): Promise<ModelFolder> {
   const contract = await readContract(path.join(dir, CONTRACT_FILE));
   for (const [name, pin] of Object.entries(contract.files)) await checkFile(dir, name, pin.bytes);
-  const { encoder, predictor, joint, tokenizer } = contract;
+  const { encoder, predictor, joint, tokenizer, streaming } = contract;
+  const native = nativeContract(contract);
+  const streams = native.streaming !== undefined && streaming !== undefined;
   return {
     dir,
     layout: 'ours',
     name: contract.model.name,
     files: {
-      encoder: path.join(dir, encoder.file),
+      ...(encoder.file === undefined ? {} : { encoder: path.join(dir, encoder.file) }),
+      ...(streams ? { streaming: path.join(dir, streaming.file) } : {}),
       ...(predictor === undefined ? {} : { predictor: path.join(dir, predictor.file) }),
       ...(joint === undefined ? {} : { joint: path.join(dir, joint.file) }),
       vocab: path.join(dir, tokenizer.file),
     },
-    contract: nativeContract(contract),
+    contract: native,
     ...engineProfiles(contract),
     precision: contract.precision,
   };

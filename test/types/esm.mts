@@ -1,5 +1,7 @@
 // How a TypeScript consumer writes it as an ES module. This file is compiled and never run; each
 // `@ts-expect-error` fails the compilation when the line below it is accepted.
+import type { Duplex } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
 import {
   AsrError,
   type AsrErrorCode,
@@ -8,6 +10,10 @@ import {
   type DeviceChoice,
   type EngineProgress,
   Recognizer,
+  type Session,
+  type SessionEvent,
+  type SessionsChoice,
+  type StreamOptions,
   type Token,
   type Transcript,
   type Word,
@@ -71,6 +77,62 @@ export async function engines(signal: AbortSignal): Promise<string[]> {
     device,
     reason,
   ];
+}
+
+export async function sessions(chunks: AsyncIterable<Int16Array>, signal: AbortSignal): Promise<string> {
+  await using asr = await Recognizer.open({
+    model: 'demo-en',
+    sessionsMax: 64,
+    sessions: { mode: 'buffered', leftMs: 8000, chunkMs: 1600, rightMs: 800 },
+    batchMax: 8,
+    batchWaitMs: 20,
+  });
+  const { mode, chunkMs }: SessionsChoice = asr.sessions;
+  await using session: Session = asr.openSession({
+    sampleRateHz: 48_000,
+    timestamps: 'word',
+    transcript: true,
+    endpoint: { silenceMs: 600, maxUtteranceMs: 15_000 },
+    signal,
+  });
+  for await (const event of session.events()) {
+    const type: 'partial' | 'final' | 'endpoint' | 'end' = event.type;
+    if (event.type === 'partial') return event.text.slice(0, event.stableLength);
+    if (event.type === 'final') return `${event.words[0]?.text} ${event.startMs} ${event.confidence}`;
+    if (event.type === 'endpoint') return `${event.atMs} ${event.reason}`;
+    // @ts-expect-error the end has no text
+    if (event.type === 'end') return event.text;
+    // @ts-expect-error there is nothing else
+    return type.length;
+  }
+  await session.write(new Float32Array(480), { sampleRateHz: 48_000 });
+  await session.write(new Int16Array(480));
+  const transcript: Transcript = await session.end();
+  await session.close();
+
+  const options: StreamOptions = { sampleRateHz: 8000, timestamps: 'none' };
+  const events: AsyncGenerator<SessionEvent, void, undefined> = asr.stream(chunks, options);
+  for await (const event of asr.stream('meeting.wav'))
+    if (event.type === 'end') return event.timings.rtfx.toFixed();
+  const transform: Duplex = asr.createTransform({ format: 'f32le', signal });
+  const { readable, writable } = asr.createWebTransform({ format: 's16le' });
+  const web: ReadableStream<SessionEvent> = readable;
+  await writable.getWriter().write(new Uint8Array(2));
+
+  // @ts-expect-error a misspelled option is an error
+  asr.openSession({ sampleRate: 16_000 });
+  // @ts-expect-error there is no such mode
+  await Recognizer.open({ model: 'demo-en', sessions: { mode: 'offline' } });
+  // @ts-expect-error bytes are not samples
+  await session.write(new Uint8Array(2));
+  // @ts-expect-error a stream keeps no transcript
+  asr.stream(chunks, { transcript: true });
+  // @ts-expect-error there is no such format
+  asr.createTransform({ format: 's24le' });
+  // @ts-expect-error what sessions are like is settled when the recognizer opens
+  asr.sessions = { mode: 'segment' };
+
+  return [mode, chunkMs, transcript.text, events, transform, web].join(' ');
 }
 
 export function codeOf(error: unknown): AsrErrorCode | undefined {

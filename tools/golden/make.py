@@ -9,11 +9,12 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TOOLS / "golden"), str(TOOLS / "export")]
 FIXTURES = TOOLS.parent / "test" / "fixtures"
-SETS = ("models", "hostile", "variants", "audio", "features", "tiny", "heads", "text", "words", "transcripts")
+SETS = ("models", "hostile", "variants", "audio", "features", "tiny", "heads", "text", "words", "transcripts",
+        "streaming-models", "streaming", "streaming-transcripts")  # fmt: skip
 
 
 def make(name: str, fixtures: Path, arguments) -> None:
-    from trt_asr_golden import audio, features, heads, hostile, models, pieces, transcripts, variants
+    from trt_asr_golden import audio, features, heads, hostile, models, pieces, streaming, transcripts, variants
 
     golden = fixtures / "golden"
     pools = audio.Pools(golden / "audio")
@@ -35,6 +36,12 @@ def make(name: str, fixtures: Path, arguments) -> None:
         pieces.make_text(golden / "text")
     elif name == "words":
         pieces.make_words(golden / "words")
+    elif name == "streaming-models":
+        streaming.make_models(fixtures / "models" / "streaming")
+    elif name == "streaming":
+        streaming.make(pools, golden, fixtures / "models" / "streaming")
+    elif name == "streaming-transcripts":
+        streaming.make_from_nemo(arguments.nemo, arguments.model, golden, arguments.name, arguments.corpus)
     else:
         transcripts.make_from_nemo(arguments.nemo, arguments.model, golden, arguments.name)
 
@@ -43,12 +50,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="+", choices=SETS)
     parser.add_argument("--out", type=Path, default=FIXTURES, help="the fixtures folder")
-    parser.add_argument("--nemo", type=Path, help="transcripts: the .nemo file")
-    parser.add_argument("--model", type=Path, help="transcripts: the folder of its export in our layout")
-    parser.add_argument("--name", help="transcripts: the name of the set")
+    parser.add_argument("--nemo", type=Path, help="*transcripts: the .nemo file")
+    parser.add_argument("--model", type=Path, help="*transcripts: the folder of its export in our layout")
+    parser.add_argument("--name", help="*transcripts: the name of the set")
+    parser.add_argument("--corpus", type=Path, help="streaming-transcripts: the corpus of tools/train-demo")
     arguments = parser.parse_args()
-    if "transcripts" in arguments.sets and not (arguments.nemo and arguments.model and arguments.name):
-        parser.error("expected --nemo, --model and --name for the set transcripts")
+    if {"transcripts", "streaming-transcripts"} & set(arguments.sets) and not (arguments.nemo and arguments.model and arguments.name):
+        parser.error("expected --nemo, --model and --name for the sets of transcripts")
+    if "streaming-transcripts" in arguments.sets and not arguments.corpus:
+        parser.error("expected --corpus for the set streaming-transcripts")
     warnings.filterwarnings("ignore")
 
     import torch

@@ -31,8 +31,9 @@ class OnnxModel:
         self.contract = json.loads((folder / 'contract.json').read_text())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        encoder = self.contract['encoder'].get('file') or self.contract['streaming']['file']
         self.encoder, self.predictor, self.joint = (
-            onnxruntime.InferenceSession(str(folder / f'{name}.onnx'), options) for name in ('encoder', 'predictor', 'joint'))
+            onnxruntime.InferenceSession(str(folder / file), options) for file in (encoder, 'predictor.onnx', 'joint.onnx'))
         lines = (folder / 'vocab.txt').read_text(encoding='utf-8').splitlines()
         self.pieces = [line.rsplit(' ', 1)[0] for line in lines]
 

@@ -8,11 +8,11 @@ import torch
 import model as model_module
 
 
-def new_model(tokenizer_folder, vocabulary):
+def new_model(tokenizer_folder, vocabulary, streaming=False):
     """EncDecRNNTBPEModel with fresh weights; NeMo's own loss, which refuses a CPU, is never called."""
     logging.getLogger('nemo_logger').setLevel(logging.ERROR)
     from nemo.collections.asr.models import EncDecRNNTBPEModel
-    model = EncDecRNNTBPEModel(cfg=model_module.configuration(tokenizer_folder, vocabulary), trainer=None)
+    model = EncDecRNNTBPEModel(cfg=model_module.configuration(tokenizer_folder, vocabulary, streaming), trainer=None)
     assert model.tokenizer.tokenizer.get_piece_size() == vocabulary
     return model
 

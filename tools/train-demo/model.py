@@ -1,5 +1,6 @@
 """The demonstration model's configuration, as NeMo's EncDecRNNTBPEModel takes it, and its tokenizer."""
 
+import io
 import pathlib
 
 import sentencepiece
@@ -10,28 +11,46 @@ MEL_BINS = 128
 WIDTH = 128
 LAYERS = 4
 FRAMES_MAX = 400
+# Encoder frames that a frame of the streaming model attends to: 70 before its chunk, and a chunk of 1 + 6. WHY: NeMo's cache-aware models have
+# 70 before; a chunk of 7 frames of 80 ms leaves each word about half a second to end in.
+STREAMING_CONTEXT = (70, 6)
 
 
 def train_tokenizer(texts, folder, vocabulary):
     """SentencePiece BPE with `vocabulary` pieces (unk = 0, no sentence marks); writes tokenizer.model and vocab.txt as NeMo reads them."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    corpus = folder / 'corpus.txt'
-    corpus.write_text('\n'.join(texts), encoding='utf-8')
+    # Neither text nor model go through a file, because SentencePiece notes the names of its files in the model.
+    model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(folder / 'tokenizer'), vocab_size=vocabulary, model_type='bpe', character_coverage=1.0,
+        sentence_iterator=iter(texts), model_writer=model, vocab_size=vocabulary, model_type='bpe', character_coverage=1.0,
         bos_id=-1, eos_id=-1, pad_id=-1, unk_id=0, num_threads=1, minloglevel=2)
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / 'tokenizer.model'))
+    (folder / 'tokenizer.model').write_bytes(model.getvalue())
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    scores = [f'{pieces.id_to_piece(number)}\t{pieces.get_score(number):g}' for number in range(pieces.get_piece_size())]
+    (folder / 'tokenizer.vocab').write_text('\n'.join(scores) + '\n', encoding='utf-8')
     names = [pieces.id_to_piece(number) for number in range(1, pieces.get_piece_size())]
     # NeMo's vocab.txt lists the pieces without <unk>, continuation pieces marked '##'.
     lines = [name[1:] if name.startswith('▁') and len(name) > 1 else name if name == '▁' else '##' + name for name in names]
     (folder / 'vocab.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    corpus.unlink()
     return pieces
 
 
-def configuration(tokenizer_folder, vocabulary):
-    """OmegaConf of the whole model. Mel values are those of parakeet-tdt-0.6b-v3; dither is off from the start."""
+def configuration(tokenizer_folder, vocabulary, streaming=False):
+    """OmegaConf of the whole model. Mel values are those of parakeet-tdt-0.6b-v3; dither is off from the start.
+
+    With `streaming` it is NeMo's cache-aware model: convolutions look back only, attention sees its chunk and what was before, and the
+    features are not normalised, because that would take the whole recording.
+    """
+    values = offline_configuration(tokenizer_folder, vocabulary)
+    if streaming:
+        values.preprocessor.normalize = 'NA'
+        values.encoder.update({'causal_downsampling': True, 'att_context_style': 'chunked_limited', 'att_context_size': list(STREAMING_CONTEXT),
+                               'conv_context_size': 'causal'})
+    return values
+
+
+def offline_configuration(tokenizer_folder, vocabulary):
     return OmegaConf.create({
         'sample_rate': 16000, 'log_prediction': False, 'compute_eval_loss': False, 'skip_nan_grad': False,
         'model_defaults': {'enc_hidden': WIDTH, 'pred_hidden': WIDTH, 'joint_hidden': WIDTH, 'tdt_durations': list(DURATIONS),

@@ -20,6 +20,7 @@ import measure
 import model as model_module
 import speech
 import tdt_loss
+import warm_start
 
 CTC_WEIGHT = 0.3
 CTC_WEIGHT_EARLY = 1.0
@@ -135,7 +136,7 @@ def losses(model, ctc_head, batch, with_transducer):
 
 
 def learning_rate(elapsed, steps, arguments):
-    """Linear warm-up over the run's steps, then a cosine over wall time, so that the run ends cold whenever the clock says so."""
+    """Linear warm-up over the optimiser's steps, then a cosine over wall time, so that the run ends cold whenever the clock says so."""
     warm = min(1.0, (steps + 1) / 300)
     return arguments.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, elapsed))))
 
@@ -161,7 +162,8 @@ def updated_average(average, model, step):
     keep = min(0.9975, step / (step + 20))
     with torch.no_grad():
         for name, value in model.state_dict().items():
-            if value.dtype.is_floating_point:
+            # The window and the filter bank are constants, which averaging would only round.
+            if value.dtype.is_floating_point and not name.startswith('preprocessor.'):
                 average[name].mul_(keep).add_(value, alpha=1 - keep)
             else:
                 average[name].copy_(value)
@@ -182,17 +184,22 @@ def main():
     parser.add_argument('--accents', nargs='*', help='espeak-ng accents to take clips of; default all')
     parser.add_argument('--early-share', type=float, default=0.5, help='part of the run in which the CTC head leads')
     parser.add_argument('--resume', type=pathlib.Path, help='checkpoint to go on from, with the tokenizer of --out')
+    parser.add_argument('--streaming', action='store_true', help="NeMo's cache-aware streaming model")
+    parser.add_argument('--warm-start', type=pathlib.Path, help='checkpoint of the offline model whose averaged weights a --streaming run '
+                        'begins with, with its tokenizer in --out')
     arguments = parser.parse_args()
+    if arguments.warm_start and (arguments.resume or not arguments.streaming):
+        parser.error('--warm-start is for a new run with --streaming')
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.distributed.init_process_group('gloo')
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
     tokenizer_folder = arguments.out / 'tokenizer'
-    if torch.distributed.get_rank() == 0 and not arguments.resume:
+    if torch.distributed.get_rank() == 0 and not arguments.resume and not arguments.warm_start:
         clips = speech.Clips(arguments.corpus / 'train')
         model_module.train_tokenizer([clips.text(item) for item in range(len(clips))], tokenizer_folder, arguments.vocabulary)
     torch.distributed.barrier()
-    model = measure.new_model(tokenizer_folder, arguments.vocabulary)
+    model = measure.new_model(tokenizer_folder, arguments.vocabulary, arguments.streaming)
     trainer = Trainer(model, arguments)
     trainer.run()
     torch.distributed.destroy_process_group()
@@ -206,11 +213,17 @@ class Trainer:
         self.ctc_head = torch.nn.Linear(model_module.WIDTH, arguments.vocabulary + 1)
         self.parameters = list(model.parameters()) + list(self.ctc_head.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
+        if arguments.warm_start:
+            saved = torch.load(arguments.warm_start, map_location='cpu', weights_only=True)
+            model.load_state_dict(warm_start.streaming_state(saved['average'], model, speech.Clips(arguments.corpus / 'valid')))
+            self.ctc_head.load_state_dict(saved['ctc'])
         self.average = {name: value.clone() for name, value in model.state_dict().items()}
         self.step, self.heard = 0, 0.0
         if arguments.resume:
             self.restore(torch.load(arguments.resume, map_location='cpu', weights_only=True))
         self.first = self.step
+        # The step at which the optimiser began: one that was restored is warm.
+        self.cold = 0 if arguments.resume and self.optimizer.state else self.step
         for value in self.parameters:
             torch.distributed.broadcast(value.data, 0)
         self.begin = self.checked = time.time()
@@ -227,7 +240,7 @@ class Trainer:
     def one_step(self, batch, elapsed):
         """Of one optimiser step: transducer loss, CTC loss, 1 if the first was computed."""
         for group in self.optimizer.param_groups:
-            group['lr'] = learning_rate(elapsed, self.step - self.first, self.arguments)
+            group['lr'] = learning_rate(elapsed, self.step - self.cold, self.arguments)
         early = elapsed < self.arguments.early_share
         long = batch[0].shape[1] > EARLY_TRANSDUCER_SECONDS_MAX * speech.SAMPLE_RATE_HZ
         transducer, ctc = losses(self.model, self.ctc_head, batch, not early or (self.step % 2 == 0 and not long))

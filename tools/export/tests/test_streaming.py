@@ -104,6 +104,31 @@ def test_chunks_equal_the_whole(exported, kind, changes, options):
         assert len(streamed) == len(stream.out) * numbers["output_frames"]
 
 
+@pytest.mark.parametrize("kind, graphs", [
+    ("cache_aware_ctc", {"streaming_model.onnx"}),
+    ("cache_aware_rnnt", {"streaming_encoder.onnx", "predictor.onnx", "joint.onnx"}),
+])  # fmt: skip
+def test_streaming_only_leaves_out_the_offline_graph_and_nothing_else(exported, kind, graphs):
+    alone, both = exported(kind, streaming_only=True), exported(kind)
+    assert {path.name for path in alone.path.glob("*.onnx")} == graphs
+    encoder, numbers = alone.contract["encoder"], alone.contract["streaming"]
+    offline = {key: both.contract["encoder"][key] for key in ("file", "inputs", "outputs")}
+    assert encoder | offline == both.contract["encoder"] and not encoder.keys() & offline.keys()
+    frames = numbers["pre_encode_frames"]["next"] + numbers["chunk_frames"]["next"]
+    assert alone.contract["tensorrt"]["profiles"]["encoder"]["frames"] == {"min": frames, "opt": frames, "max": frames}
+    same = set(both.contract) - {"model", "encoder", "tensorrt", "files"}
+    assert all(alone.contract[key] == both.contract[key] for key in same)
+    stream = Stream(np.random.default_rng(4).normal(size=(80, 500)).astype(np.float32), numbers)
+    caches = [empty_caches(numbers, 1), empty_caches(numbers, 1)]
+    for _ in range(3):
+        chunk, length = stream.chunk()
+        inputs = chunk[None], np.array([length])
+        found, expected = (folder.run("streaming", *inputs, *own) for folder, own in zip((alone, both), caches))
+        for one, other in zip(found, expected):
+            np.testing.assert_array_equal(one, other)
+        caches = [found[2:], expected[2:]]
+
+
 @pytest.mark.parametrize("chunk_frames, drop, output", [("592", 0, 74), ("41,57", 3, 3)])
 def test_a_model_that_is_not_causal_streams_for_parity(exported, chunk_frames, drop, output):
     folder = exported("tdt", chunk_frames=chunk_frames, cache_size=256, cache_drop_size=drop)
@@ -128,6 +153,8 @@ def test_a_model_that_is_not_causal_streams_for_parity(exported, chunk_frames, d
     ({"chunk_frames": "592", "cache_size": 400}, "--cache-size"),
     ({"chunk_frames": "592", "cache_size": 256, "cache_drop_size": 74}, "--cache-drop-size"),
     ({"streaming": False, "cache_size": 256}, "--no-streaming"),
+    ({"streaming": False, "streaming_only": True}, "--no-streaming"),
+    ({"streaming_only": True}, "--chunk-frames"),
 ])  # fmt: skip
 def test_streaming_options_that_do_not_fit_are_refused(archives, tmp_path, options, field):
     from trt_asr_export import ExportOptions, export_model

@@ -31,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
         help="by default for cache-aware models alone",
     )
     made.add_argument(
+        "--streaming-only", action="store_true", help="leave out the graph for whole utterances, write the streaming one alone"
+    )
+    made.add_argument(
         "--attention-context",
         type=_pair,
         metavar="LEFT,RIGHT",

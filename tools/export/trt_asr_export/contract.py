@@ -21,9 +21,10 @@ CARRIED = {
 NOT_CARRIED = ("file", "inputs", "outputs", "max_symbols_per_frame")
 
 
-def _frames_profile(mel_frames_max: int) -> dict:
-    """The reference model's profile, no longer than this model's position table."""
-    return {key: min(value, mel_frames_max) for key, value in TENSORRT_PROFILES["encoder"]["frames"].items()}
+def _frames_profile(mel_frames_max: int, call_frames: int | None) -> dict:
+    """The reference model's profile, no longer than this model's position table; `call_frames` alone where every call has them."""
+    given = TENSORRT_PROFILES["encoder"]["frames"]
+    return {key: call_frames or min(value, mel_frames_max) for key, value in given.items()}
 
 
 def _ports(part) -> dict:
@@ -33,13 +34,15 @@ def _ports(part) -> dict:
     }
 
 
-def _encoder(model: Model, part, projected: bool) -> dict:
-    config = model.config.encoder
+def _encoder(model: Model, parts: dict, projected: bool) -> dict:
+    """The encoder's numbers, and its graph for whole utterances where the folder has one."""
+    config, offline = model.config.encoder, parts.get("encoder")
+    file = {"file": offline.file} if offline else {}
     return {
-        "file": part.file, "layers": config.layers, "width": config.width, "heads": config.heads,
+        **file, "layers": config.layers, "width": config.width, "heads": config.heads,
         "feed_forward_width": config.feed_forward_width, "convolution_kernel": config.kernel, "subsampling": config.subsampling,
         "causal_subsampling": config.causal_subsampling, "subsampling_channels": config.channels, "frames_max": config.frames_max, "attention_context": list(model.encoder.context),
-        "output_width": part.outputs[0].shape[-1], "projected": projected, **_ports(part),
+        "output_width": (offline or parts["streaming"]).outputs[0].shape[-1], "projected": projected, **(_ports(offline) if offline else {}),
     }  # fmt: skip
 
 
@@ -53,8 +56,9 @@ def _streaming(part, plan, context) -> dict:
     }  # fmt: skip
 
 
-def _profiles(parts: dict, config) -> dict:
-    frames = _frames_profile(config.mel_frames_max)
+def _profiles(parts: dict, config, plan) -> dict:
+    # The profile is that of the folder's encoder graph, whichever it is.
+    frames = _frames_profile(config.mel_frames_max, None if "encoder" in parts else plan.input_frames)
     profiles = {"encoder": TENSORRT_PROFILES["encoder"] | {"frames": frames}}
     return profiles | {name: TENSORRT_PROFILES[name] for name in ("predictor", "joint") if name in parts}
 
@@ -81,7 +85,7 @@ def contract_of(model: Model, parts: dict, plan, options: ExportOptions, name: s
             "vocabulary": model.vocabulary,
             "unk_id": unk_id,
         },
-        "encoder": _encoder(model, parts["encoder"], options.fold_joint),
+        "encoder": _encoder(model, parts, options.fold_joint),
     }
     if not ctc:
         contract["predictor"] = {
@@ -97,9 +101,10 @@ def contract_of(model: Model, parts: dict, plan, options: ExportOptions, name: s
     contract["decode"] = _decode(model, ctc)
     if plan is not None:
         contract["streaming"] = _streaming(parts["streaming"], plan, model.encoder.context)
-    contract["tensorrt"] = {"profiles": _profiles(parts, config.encoder)}
+    contract["tensorrt"] = {"profiles": _profiles(parts, config.encoder, plan)}
     if options.precision == "fp32":
-        contract["tolerances"] = {stage: TOLERANCES[stage] for part in parts for stage in STAGES[part]}
+        # The front end and the encoder are the same without a graph for whole utterances.
+        contract["tolerances"] = {stage: TOLERANCES[stage] for part in ("encoder", *parts) for stage in STAGES[part]}
     return contract
 
 
@@ -113,7 +118,11 @@ def _leaves(path: str, value) -> dict[str, str]:
 
 def metadata_of(contract: dict, section: str) -> dict[str, str]:
     """The metadata of the graph of `section`: `trt_asr.<path>` is what contract.json has at that path, as JSON."""
-    carried = CARRIED[section] + (("decode",) if section == "encoder" and contract["decode"]["rule"] == "ctc" else ())
+    carried = CARRIED[section]
+    # Without a graph for whole utterances the streaming one carries the encoder's numbers too.
+    alone = section == "streaming" and "file" not in contract["encoder"]
+    carried += ("encoder",) if alone else ()
+    carried += ("decode",) if (section == "encoder" or alone) and contract["decode"]["rule"] == "ctc" else ()
     paths = [leaf for name in ("precision", *carried) for leaf in _leaves(f"trt_asr.{name}", contract[name]).items()]
     return {"trt_asr_graph": section, **dict(paths)}
 

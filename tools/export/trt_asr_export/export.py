@@ -111,9 +111,10 @@ def _load(nemo: Archive, options: ExportOptions) -> tuple[Model, sentencepiece.S
     return build(config, vocabulary, source, options.context_of(config), options.fold_joint), pieces
 
 
-def _parts(model: Model, ctc: bool, plan, projected: bool) -> dict[str, graphs.Part]:
-    """The graphs of the folder, by their section of the contract."""
-    parts = [graphs.encoder_part(model, ctc, projected)]
+def _parts(model: Model, ctc: bool, plan, options: ExportOptions) -> dict[str, graphs.Part]:
+    """The graphs of the folder, by their section of the contract. `plan` is None without streaming."""
+    projected = options.fold_joint
+    parts = [] if options.streaming_only else [graphs.encoder_part(model, ctc, projected)]
     if not ctc:
         parts += [graphs.predictor_part(model), graphs.joint_part(model, projected)]
     if plan is not None:
@@ -137,7 +138,7 @@ def _write_folder(nemo: Archive, folder: Path, options: ExportOptions, name: str
             options.cache_size,
             options.cache_drop_size,
         )
-    parts = _parts(model, ctc, plan, options.fold_joint)
+    parts = _parts(model, ctc, plan, options)
     contract = contract_of(model, parts, plan, options, name, pieces.unk_id())
     check_form(contract)
     files = []

@@ -82,7 +82,6 @@ CONTRACT_SCHEMA = {
             "type": "object",
             "additionalProperties": False,
             "required": [
-                "file",
                 "layers",
                 "width",
                 "heads",
@@ -95,8 +94,6 @@ CONTRACT_SCHEMA = {
                 "attention_context",
                 "output_width",
                 "projected",
-                "inputs",
-                "outputs",
             ],
             "properties": {
                 "file": {"$ref": "#/definitions/file_name"},

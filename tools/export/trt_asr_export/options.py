@@ -15,6 +15,7 @@ class ExportOptions:
     precision: str = "fp32"
     branch: str | None = None
     streaming: bool | None = None
+    streaming_only: bool = False
     attention_context: tuple[int, int] | None = None
     chunk_frames: str | None = None
     cache_size: int | None = None
@@ -46,8 +47,10 @@ class ExportOptions:
         return tuple(context)
 
     def streams(self, config: ModelConfig) -> bool:
-        """Whether a streaming graph is written beside the offline one."""
+        """Whether a streaming graph is written, beside the offline one or (streaming_only) alone."""
         asked = (self.chunk_frames, self.cache_size, self.cache_drop_size) != (None, None, None)
-        if self.streaming is False and asked:
+        if self.streaming is False and (asked or self.streaming_only):
             raise ExportError("--no-streaming", "no streaming options beside it", "some", "Leave one or the other out")
+        if self.streaming_only:
+            return True
         return self.streaming if self.streaming is not None else asked or config.encoder.cache_aware

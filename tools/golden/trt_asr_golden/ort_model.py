@@ -59,20 +59,20 @@ def _ctc(log_probs_TC: np.ndarray, blank: int) -> Hypothesis:
 
 
 class OrtModel:
-    """The graphs of an 'ours' folder; CTC has the encoder alone."""
+    """The graphs of an 'ours' folder; CTC has the encoder alone. What the folder lacks is None."""
 
     def __init__(self, folder: Path):
         self.contract = json.loads((Path(folder) / "contract.json").read_text(encoding="utf-8"))
         self.rule = self.contract["decode"]["rule"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self.encoder, self.predictor, self.joint = (
+        self.encoder, self.streaming, self.predictor, self.joint = (
             onnxruntime.InferenceSession(
                 str(Path(folder) / self.contract[part]["file"]), options, providers=["CPUExecutionProvider"]
             )
-            if part in self.contract
+            if "file" in self.contract.get(part, {})
             else None
-            for part in ("encoder", "predictor", "joint")
+            for part in ("encoder", "streaming", "predictor", "joint")
         )
 
     def encode(self, features_BMT: np.ndarray, lengths_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

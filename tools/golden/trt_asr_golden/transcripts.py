@@ -161,7 +161,8 @@ def write_model(out: SetWriter, ort: OrtModel, runs: list[Run], folder_of_model:
         out.record("model_file", file, facts["sha256"])
     for golden in runs:
         clip = golden.clip
-        out.record("clip", clip.name, clip.wav, clip.offset, clip.samples)
+        if clip.wav:  # a joined clip has none of its own
+            out.record("clip", clip.name, clip.wav, clip.offset, clip.samples)
     shift = max(golden.confidence_shift for golden in runs)
     out.floats("set", "confidence_tolerance", [max(CONFIDENCE_TOLERANCE_MIN, 2 * shift)])
 
