@@ -21,7 +21,7 @@ export const limits = {
   // WHY: beyond that one window of 30 s gains little from more threads.
   threadsDefaultMax: 8,
   // SOURCE: ours; 4 MB of samples at 16 kHz.
-  // WHY: writes that nobody waits for would pile up without end behind a recognizer that is slower than the audio.
+  // WHY: writes that nobody waits for would pile up behind a recognizer that is slower than the audio.
   sessionQueueMsMax: 60000,
   // SOURCE: ours; a final has a few kB.
   // WHY: events that nobody reads would pile up without end; beyond it writes wait for the reader.

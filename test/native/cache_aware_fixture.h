@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,18 +72,18 @@ struct Stream {
   [[nodiscard]] std::uint64_t frames() const { return features.size() / bins; }
 };
 
-/// Writes the next chunk of a stream into a row. Beyond its frames lies dirt that the encoder has to clear,
-/// and so it does in the first chunk's padding, which the graph must not hear.
+/// Writes the next chunk of a stream into a row. Beyond its frames lies what is no number, which the encoder
+/// has to clear, and in the first chunk's padding dirt that the graph must not hear.
 inline ChunkRow write(CacheAwareEncoder& encoder, const Stream& stream, std::int32_t row) {
   const ChunkPlan& plan = encoder.config().plan;
   const ChunkPlan::Span span = plan.span(stream.chunk);
   const std::uint64_t end = std::min(span.end, stream.frames());
   const auto stride = static_cast<std::size_t>(plan.input_frames());
   const std::span<float> features_MT = encoder.features_MT(row);
-  std::ranges::fill(features_MT, 1e6F);
+  std::ranges::fill(features_MT, std::numeric_limits<float>::quiet_NaN());
   for (std::size_t bin = 0; bin < static_cast<std::size_t>(bins); ++bin) {
     const auto to = features_MT.subspan(bin * stride, stride);
-    if (stream.chunk != 0) std::fill_n(to.begin(), span.padding, 0.0F);
+    std::fill_n(to.begin(), span.padding, stream.chunk == 0 ? 1e6F : 0.0F);
     for (std::uint64_t t = span.begin; t < end; ++t)
       to[static_cast<std::size_t>(span.padding) + (t - span.begin)] = stream.features[t * bins + bin];
   }

@@ -1,0 +1,102 @@
+import { Readable } from 'node:stream';
+import { type AudioSource, openAudio } from '../audio';
+import type { SessionEvent } from './events';
+import type { LiveSession } from './live_session';
+
+/** What `stream` takes: all that `transcribe` does, and samples as 16-bit integers chunk by chunk. */
+export type LiveSource = AudioSource | AsyncIterable<Float32Array | Int16Array>;
+
+/** Chunks of samples; leaving ends their source at once, also while it stalls. */
+interface Input {
+  next(): Promise<IteratorResult<unknown, unknown>>;
+  leave(): void;
+}
+
+/** Whether a source is bare samples, at the caller's rate and in the caller's chunks; else it is audio in a format. */
+export function isSamples(
+  source: unknown,
+): source is Exclude<LiveSource, string | URL | Uint8Array | ArrayBuffer> {
+  if (source instanceof Float32Array || source instanceof Int16Array) return true;
+  if (source instanceof Readable) return source.readableObjectMode;
+  const encoded = source instanceof Uint8Array || source instanceof ArrayBuffer || source instanceof URL;
+  return typeof source === 'object' && source !== null && !encoded && Symbol.asyncIterator in source;
+}
+
+async function openInput(source: LiveSource, signal: AbortSignal | undefined): Promise<Input> {
+  if (!isSamples(source)) {
+    const input = await openAudio(source, signal === undefined ? {} : { signal });
+    return { next: () => input.chunks.next(), leave: () => void input.close() };
+  }
+  if (source instanceof Float32Array || source instanceof Int16Array) {
+    const one = [source].values();
+    return { next: async () => one.next(), leave: () => {} };
+  }
+  // A stream may fail before the first read is made of it; that read then gets the error.
+  if (source instanceof Readable) source.on('error', () => {});
+  const iterator = (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+  const leave = () => {
+    if (source instanceof Readable) source.destroy();
+    // A source that waits for its next samples may never come back from return, so nobody waits for it.
+    Promise.resolve(iterator.return?.()).catch(() => {});
+  };
+  return { next: () => iterator.next(), leave };
+}
+
+/** Feeds a source to a session of its own and gives the events. Leaving closes both, also while the source stalls. */
+export function streamSource(
+  open: () => LiveSession,
+  source: LiveSource,
+): AsyncGenerator<SessionEvent, void, undefined> {
+  let session: LiveSession | undefined;
+  const run = async function* (): AsyncGenerator<SessionEvent, void, undefined> {
+    session = open();
+    const feeding = new Feeding(session);
+    const events = session.events();
+    void feeding.run(source, session.signal);
+    try {
+      yield* events;
+    } finally {
+      feeding.leave();
+      await session.close();
+    }
+  };
+  const events = run();
+  const leave = events.return.bind(events);
+  events.return = (value) => {
+    void session?.close();
+    return leave(value);
+  };
+  return events;
+}
+
+class Feeding {
+  private input: Input | undefined;
+  private left = false;
+
+  constructor(private readonly session: LiveSession) {}
+
+  /** Never rejects: what goes wrong is the session's failure. */
+  async run(source: LiveSource, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      this.input = await openInput(source, signal);
+      if (this.left) return this.input.leave();
+      await this.feed(this.input);
+      await this.session.end();
+    } catch (reason) {
+      this.session.fail(reason);
+    }
+  }
+
+  private async feed(input: Input): Promise<void> {
+    for (;;) {
+      const { value, done } = await input.next();
+      if (done || this.left) return;
+      await this.session.write(value as Float32Array);
+    }
+  }
+
+  leave(): void {
+    this.left = true;
+    this.input?.leave();
+  }
+}

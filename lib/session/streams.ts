@@ -1,0 +1,116 @@
+import { Duplex } from 'node:stream';
+import { ReadableStream, WritableStream } from 'node:stream/web';
+import { checkChoice } from '../options';
+import type { SessionEvent } from './events';
+import type { LiveSession } from './live_session';
+import { SESSION_KEYS, type SessionOptions } from './options';
+import { type PcmFormat, PcmReader } from './pcm';
+
+export type { PcmFormat } from './pcm';
+
+/** Of `stream`: it gives events, and keeps no transcript. */
+export type StreamOptions = Omit<SessionOptions, 'transcript'>;
+
+export interface TransformOptions extends StreamOptions {
+  /** What bytes are: little-endian 16-bit integers or 32-bit floats, mono. Sample arrays need no format. Default 's16le'. */
+  format?: PcmFormat;
+}
+
+/** A pair for `pipeThrough`. */
+export interface WebTransform {
+  readonly readable: ReadableStream<SessionEvent>;
+  readonly writable: WritableStream<Uint8Array | Float32Array | Int16Array>;
+}
+
+export const STREAM_KEYS = SESSION_KEYS.filter((key) => key !== 'transcript');
+export const TRANSFORM_KEYS = [...STREAM_KEYS, 'format'];
+
+export function checkFormat(name: string, format: unknown): PcmFormat {
+  return checkChoice(name, format as PcmFormat | undefined, 's16le', ['s16le', 'f32le']);
+}
+
+/** Chunks that a transform takes ahead of the session, which has a queue of its own behind it. */
+const CHUNKS_AHEAD = 4;
+
+/** Audio in, events out, as a stream of Node's. Destroying it, or either end of a pipeline, closes the session. */
+export function nodeTransform(session: LiveSession, format: PcmFormat): Duplex {
+  const pcm = new PcmReader(format);
+  const events = session.events();
+  const finish = async () => {
+    pcm.assertWhole();
+    await session.end();
+  };
+  return new Duplex({
+    objectMode: true,
+    writableHighWaterMark: CHUNKS_AHEAD,
+    // WHY: of partials that wait only the newest is kept, and in here they cannot be replaced any more.
+    readableHighWaterMark: 1,
+    write(chunk: unknown, _encoding, done) {
+      settle(pcm.write(session, chunk), done);
+    },
+    final(done) {
+      settle(finish(), done);
+    },
+    read() {
+      events.next().then(
+        ({ value }) => this.push(value ?? null),
+        (reason: unknown) => this.destroy(errorOf(reason)),
+      );
+    },
+    destroy(error, done) {
+      settle(session.close(), (failure) => done(error ?? failure ?? null));
+    },
+  });
+}
+
+/** The same for streams of the web. Cancelling or aborting either end closes the session. */
+export function webTransform(session: LiveSession, format: PcmFormat): WebTransform {
+  const pcm = new PcmReader(format);
+  const events = session.events();
+  // A stream that failed takes no more chunks, so its session has no use any more.
+  const orFail = async (work: Promise<void>): Promise<void> => {
+    await work.catch((reason: unknown) => {
+      session.fail(reason);
+      throw reason;
+    });
+  };
+  const readable = new ReadableStream<SessionEvent>(
+    {
+      async pull(controller) {
+        const { value, done } = await events.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: () => session.close(),
+    },
+    { highWaterMark: 0 },
+  );
+  const finish = async (): Promise<void> => {
+    pcm.assertWhole();
+    await session.end();
+  };
+  const writable = new WritableStream<Uint8Array | Float32Array | Int16Array>(
+    {
+      write: (chunk) => orFail(pcm.write(session, chunk)),
+      close: () => orFail(finish()),
+      async abort(reason) {
+        session.fail(reason);
+        await session.close();
+      },
+    },
+    { highWaterMark: CHUNKS_AHEAD },
+  );
+  return { readable, writable };
+}
+
+function settle(work: Promise<void>, done: (error?: Error | null) => void): void {
+  work.then(
+    () => done(),
+    (reason: unknown) => done(errorOf(reason)),
+  );
+}
+
+/** Streams of Node's take errors alone; a signal's reason may be anything. */
+function errorOf(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error('aborted', { cause: reason });
+}

@@ -1,0 +1,392 @@
+// How a session's writes and events queue, over a native side that is played: when it takes samples and what it tells is then
+// the test's to say.
+import { getEventListeners } from 'node:events';
+import { describe, expect, test } from 'vitest';
+import {
+  AsrError,
+  all,
+  asrFailure,
+  FakeNative,
+  failure,
+  fakeSession,
+  final,
+  idle,
+  settled,
+  window,
+} from './session_support';
+
+const samples = (count: number, value = 0.5) => new Float32Array(count).fill(value);
+const numbered = (from: number, count: number) => Float32Array.from({ length: count }, (_, i) => from + i);
+
+describe('writes', () => {
+  test('that find room are read before write() returns', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    const mine = numbered(0, 100);
+    const written = session.write(mine);
+    mine.fill(-1);
+    await written;
+    expect(native.taken).toEqual([...numbered(0, 100)]);
+  });
+
+  test('that nobody awaits wait in order', async () => {
+    const native = new FakeNative(50);
+    const { session } = fakeSession(native);
+    const writes = Array.from({ length: 10 }, (_, i) => session.write(numbered(100 * i, 100)));
+    expect(await settled(writes[0] as Promise<void>)).toBe(false);
+    native.give(500);
+    expect(await settled(writes[4] as Promise<void>)).toBe(true);
+    expect(await settled(writes[5] as Promise<void>)).toBe(false);
+    native.give(1000);
+    await Promise.all(writes);
+    expect(native.taken).toEqual([...numbered(0, 1000)]);
+  });
+
+  test('beyond 60 s of them are refused, and taken not even in part', async () => {
+    const native = new FakeNative(0);
+    const { session } = fakeSession(native);
+    const waiting = Array.from({ length: 60 }, () => session.write(samples(16000)));
+    const error = await asrFailure(session.write(samples(1)));
+    expect(error.code).toBe('ERR_OVERLOADED');
+    expect(error.message).toContain('60.0 s');
+    native.give(16000);
+    await waiting[0];
+    await idle();
+    const late = session.write(samples(16000, 0.25));
+    native.give(Number.POSITIVE_INFINITY);
+    await Promise.all([...waiting, late]);
+    expect(native.taken.length).toBe(61 * 16000);
+    expect(native.taken.filter((sample) => sample === 0.25).length).toBe(16000);
+  });
+
+  test('of any length are taken when none waits', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    await session.write(samples(2_000_000));
+    expect(native.taken.length).toBe(2_000_000);
+  });
+
+  test('of a long array leave turns to the event loop', async () => {
+    const { session } = fakeSession(new FakeNative());
+    let turns = 0;
+    let counting = true;
+    const count = () => {
+      turns += 1;
+      if (counting) setImmediate(count);
+    };
+    setImmediate(count);
+    await session.write(samples(160_000));
+    counting = false;
+    expect(turns).toBeGreaterThanOrEqual(19);
+  });
+
+  test('of 16-bit integers are the floats of them', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    await session.write(Int16Array.of(-32768, -1, 0, 1, 32767));
+    expect(native.taken).toEqual([-1, -1 / 32768, 0, 1 / 32768, 32767 / 32768]);
+  });
+
+  test('out of shared memory are copied', async () => {
+    const native = new FakeNative(1);
+    const { session } = fakeSession(native);
+    const shared = new Float32Array(new SharedArrayBuffer(16)).fill(0.5);
+    const written = session.write(shared);
+    await idle();
+    shared.fill(Number.NaN);
+    native.give(10);
+    await written;
+    expect(native.taken).toEqual([0.5, 0.5, 0.5, 0.5]);
+  });
+
+  test('of nothing are fine', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    await session.write(new Float32Array(0));
+    await session.write(new Int16Array(0));
+    expect(native.taken).toEqual([]);
+  });
+
+  test('name a sample that is not finite by its place in the session, and take nothing', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    await session.write(samples(1000));
+    const bad = samples(100_000);
+    bad[99_999] = Number.NaN;
+    const error = await asrFailure(session.write(bad));
+    expect(error.code).toBe('ERR_BAD_ARGUMENT');
+    expect(error.field).toBe('samples[100999]');
+    expect(native.taken.length).toBe(1000);
+    bad[99_999] = Number.POSITIVE_INFINITY;
+    expect((await asrFailure(session.write(bad))).received).toBe('Infinity');
+    await session.write(samples(10));
+    expect(native.taken.length).toBe(1010);
+  });
+
+  test.each([
+    ['an array', [0, 1], undefined, 'samples'],
+    ['bytes', new Uint8Array(4), undefined, 'samples'],
+    ['doubles', new Float64Array(4), undefined, 'samples'],
+    ['nothing', undefined, undefined, 'samples'],
+    ['another rate', new Float32Array(4), { sampleRateHz: 8000 }, 'options.sampleRateHz'],
+    ['a misspelled option', new Float32Array(4), { sampleRate: 16000 }, 'options.sampleRate'],
+    ['options that are none', new Float32Array(4), 16000, 'options'],
+  ])('of %s are refused', async (_, bad, options, field) => {
+    const { session } = fakeSession(new FakeNative());
+    const error = await asrFailure(session.write(bad as never, options as never));
+    expect(error.code).toBe('ERR_BAD_ARGUMENT');
+    expect(error.field).toBe(field);
+    await session.write(samples(1), { sampleRateHz: 16000 });
+  });
+
+  test('say that a session has one rate', async () => {
+    const { session } = fakeSession(new FakeNative());
+    const error = await asrFailure(session.write(samples(1), { sampleRateHz: 48000 }));
+    expect(error.message).toContain('one rate');
+  });
+
+  test('of a buffer that was transferred are refused, before and in the middle', async () => {
+    const native = new FakeNative(8000);
+    const { session } = fakeSession(native);
+    const gone = samples(10);
+    structuredClone(gone.buffer, { transfer: [gone.buffer] });
+    expect((await asrFailure(session.write(gone))).received).toBe('a detached buffer');
+    const leaving = samples(100_000);
+    const written = session.write(leaving);
+    const error = asrFailure(written);
+    await idle(40);
+    structuredClone(leaving.buffer, { transfer: [leaving.buffer] });
+    native.give(Number.POSITIVE_INFINITY);
+    expect((await error).code).toBe('ERR_BAD_ARGUMENT');
+    await session.write(samples(5));
+  });
+});
+
+describe('events', () => {
+  test('are not kept while nobody reads', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    for (let i = 0; i < 1000; i++) native.emit(window([final('old')]));
+    await session.write(samples(10));
+    const events = session.events();
+    native.emit(window([final('new')]));
+    native.emit({ type: 'end' });
+    const found = await events.next();
+    expect(found.value).toMatchObject({ type: 'final', text: 'new' });
+  });
+
+  test('of partials that nobody has read yet keep the newest, and a final replaces it', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    const events = session.events();
+    native.emit(window([], { text: 'a', stableLength: 0 }));
+    native.emit(window([], { text: 'a b', stableLength: 1 }));
+    expect((await events.next()).value).toEqual({ type: 'partial', text: 'a b', stableLength: 1 });
+    native.emit(window([], { text: 'a b c', stableLength: 3 }));
+    native.emit(window([final('a b c.')], { text: 'd', stableLength: 0 }));
+    const found = [await events.next(), await events.next(), await events.next()].map(({ value }) => value);
+    expect(found).toMatchObject([
+      { type: 'final', text: 'a b c.', startMs: 0, endMs: 80, confidence: 0.5 },
+      { type: 'endpoint', atMs: 880, reason: 'silence' },
+      { type: 'partial', text: 'd' },
+    ]);
+  });
+
+  test('that a reader leaves lying hold back the writes, and none is lost', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    const events = session.events();
+    for (let i = 0; i < 200; i++) native.emit(window([final(`f${i}`)], { text: 'p', stableLength: 0 }));
+    const written = session.write(samples(10));
+    expect(await settled(written)).toBe(false);
+    expect(native.taken.length).toBe(0);
+    const texts: string[] = [];
+    while (texts.length < 200) {
+      const { value } = await events.next();
+      if (value?.type === 'final') texts.push(value.text);
+    }
+    await written;
+    expect(texts).toEqual(Array.from({ length: 200 }, (_, i) => `f${i}`));
+    expect(native.taken.length).toBe(10);
+  });
+
+  test('that a reader leaves lying hold back nothing once he is gone', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    const events = session.events();
+    for (let i = 0; i < 200; i++) native.emit(window([final(`f${i}`)]));
+    const written = session.write(samples(10));
+    expect(await settled(written)).toBe(false);
+    await events.return?.();
+    await written;
+    expect((await events.next()).done).toBe(true);
+  });
+
+  test('have one reader at a time, and another after it', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    const reading = (async () => {
+      for await (const event of session.events()) return event;
+    })();
+    expect(() => session.events()).toThrow(AsrError);
+    await idle();
+    native.emit(window([final('one')]));
+    expect(await reading).toMatchObject({ text: 'one' });
+    const rest = all(session.events());
+    native.emit(window([final('two')]));
+    const ending = session.end();
+    await idle();
+    native.emit({ type: 'end' });
+    await ending;
+    expect((await rest).map(({ type }) => type)).toEqual(['final', 'endpoint', 'end']);
+  });
+
+  test('carry what `timestamps` asks for', async () => {
+    for (const [timestamps, words, tokens] of [
+      ['none', 0, 0],
+      ['word', 1, 0],
+      ['token', 1, 1],
+    ] as const) {
+      const native = new FakeNative();
+      const { session } = fakeSession(native, { timestamps });
+      const events = session.events();
+      native.emit(window([final('x', 160)]));
+      const { value } = await events.next();
+      expect(value).toMatchObject({ type: 'final', confidence: 0.5 });
+      if (value?.type !== 'final') return expect.fail('no final');
+      expect(value.words.length).toBe(words);
+      expect(value.tokens.length).toBe(tokens);
+      if (tokens > 0)
+        expect(value.tokens[0]).toMatchObject({ id: 1, piece: '▁b', frame: 2, startMs: 160, endMs: 240 });
+    }
+  });
+
+  test('that several wait for come in order, and all of them end', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    const events = session.events();
+    const found = Promise.all([events.next(), events.next(), events.next()]);
+    native.emit(window([final('x')]));
+    await session.close();
+    expect((await found).map(({ value, done }) => value?.type ?? done)).toEqual(['final', 'endpoint', true]);
+  });
+});
+
+describe('the end', () => {
+  test('gives the finals joined, and the last event', async () => {
+    const native = new FakeNative();
+    const { session, slots } = fakeSession(native, { sampleRateHz: 16000 });
+    const events = all(session.events());
+    await session.write(samples(16000));
+    const ending = session.end();
+    expect(session.end()).toBe(ending);
+    native.emit(window([final('hello')]));
+    native.emit(window([final('world', 80)]));
+    native.emit({ type: 'end' });
+    const transcript = await ending;
+    expect(transcript).toMatchObject({ text: 'hello world', durationMs: 1000, confidence: 0.5 });
+    expect(transcript.words.map(({ text, durationMs }) => [text, durationMs])).toEqual([
+      ['hello', 80],
+      ['world', 80],
+    ]);
+    expect(transcript.tokens.length).toBe(2);
+    expect(transcript.timings).toMatchObject({ featuresMs: 2, encoderMs: 4, decodeMs: 6 });
+    expect(transcript.timings.rtfx).toBeCloseTo(1000 / transcript.timings.totalMs, 6);
+    const last = (await events).at(-1);
+    expect(last).toEqual({ type: 'end', durationMs: 1000, timings: transcript.timings });
+    expect(slots).toMatchObject({ free: 1 });
+    expect(native.holds).toBe(0);
+    expect((await asrFailure(session.write(samples(1)))).code).toBe('ERR_CLOSED');
+    await session.close();
+  });
+
+  test('waits for writes that wait', async () => {
+    const native = new FakeNative(5);
+    const { session } = fakeSession(native);
+    void session.write(samples(10));
+    const ending = session.end();
+    await idle();
+    expect(native.ended).toBe(false);
+    native.give(5);
+    await idle();
+    expect(native.ended).toBe(true);
+    expect((await asrFailure(session.write(samples(1)))).code).toBe('ERR_CLOSED');
+    native.emit({ type: 'end' });
+    await ending;
+  });
+
+  test('without a transcript keeps none', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native, { transcript: false });
+    native.emit(window([final('hello')]));
+    const ending = session.end();
+    await idle();
+    native.emit({ type: 'end' });
+    expect(await ending).toMatchObject({ text: '', words: [], tokens: [], timings: { encoderMs: 2 } });
+  });
+});
+
+describe('giving up', () => {
+  test('by close rejects what waits, ends the events and frees the slot', async () => {
+    const native = new FakeNative(0);
+    const { session, slots } = fakeSession(native);
+    const events = all(session.events());
+    const waiting = [session.write(samples(10)), session.write(samples(10)), session.end()].map(asrFailure);
+    await idle();
+    expect(native.holds).toBeGreaterThan(0);
+    await Promise.all([session.close(), session.close()]);
+    for (const error of await Promise.all(waiting)) expect(error.code).toBe('ERR_CLOSED');
+    expect(await events).toEqual([]);
+    expect(slots).toMatchObject({ free: 1 });
+    expect(native.holds).toBe(0);
+    expect((await asrFailure(session.end())).code).toBe('ERR_CLOSED');
+    expect(await all(session.events())).toEqual([]);
+    await session.close();
+  });
+
+  test('by an abort rejects with its reason, behind what is queued', async () => {
+    const native = new FakeNative(0);
+    const abort = new AbortController();
+    const { session, slots } = fakeSession(native, { signal: abort.signal });
+    const events = session.events();
+    native.emit(window([final('x')]));
+    const waiting = [session.write(samples(10)), session.end()].map(failure);
+    abort.abort('enough');
+    expect(await Promise.all(waiting)).toEqual(['enough', 'enough']);
+    expect((await events.next()).value).toMatchObject({ type: 'final' });
+    expect((await events.next()).value).toMatchObject({ type: 'endpoint' });
+    expect(await failure(events.next())).toBe('enough');
+    expect((await events.next()).done).toBe(true);
+    expect(await failure(session.write(samples(1)))).toBe('enough');
+    await session.close();
+    expect(slots).toMatchObject({ free: 1 });
+  });
+
+  test('before it begins takes no slot', () => {
+    const signal = AbortSignal.abort('never');
+    expect(() => fakeSession(new FakeNative(), { signal })).toThrow('never');
+  });
+
+  test('of the core rejects with what it says', async () => {
+    const native = new FakeNative(0);
+    const { session, slots } = fakeSession(native);
+    const events = asrFailure(all(session.events()));
+    const waiting = [session.write(samples(10)), session.end()].map(asrFailure);
+    native.emit({ type: 'failed', error: Object.assign(new Error('lost'), { code: 'ERR_CLOSED' }) });
+    for (const error of await Promise.all([...waiting, events])) expect(error.message).toBe('lost');
+    expect((await asrFailure(session.write(samples(1)))).message).toBe('lost');
+    expect(slots).toMatchObject({ free: 1 });
+    await session.close();
+  });
+
+  test('leaves nothing listening on a signal that lives on', async () => {
+    const abort = new AbortController();
+    const before = listeners(abort.signal);
+    for (let i = 0; i < 3; i++) await fakeSession(new FakeNative(), { signal: abort.signal }).session.close();
+    expect(listeners(abort.signal)).toBe(before);
+  });
+});
+
+function listeners(signal: AbortSignal): number {
+  return getEventListeners(signal, 'abort').length;
+}
