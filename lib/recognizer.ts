@@ -390,7 +390,7 @@ export class Recognizer {
   }
 }
 
-// CONTRACT: with slots for many, each processor computes a window of its own. SOURCE: ours: docs/BENCHMARKS.md. WHY: two windows
+// CONTRACT: with slots for many, each processor computes a window of its own. SOURCE: ours, tried on two processors. WHY: two windows
 // on a thread each take less time than one after the other on two, since a window has parts that do not divide; where few are
 // open, one alone would be slower. TODO: the same on machines with dozens of processors.
 const SESSIONS_PER_PROCESSOR = 2;

@@ -117,8 +117,10 @@ export class Utterance {
     while (rest.length > 0) {
       const taken = this.over ? undefined : this.call(() => this.native.write(this.id, rest));
       if (taken === undefined) return this.settled;
-      rest = rest.subarray(taken);
-      if (rest.length > 0) await this.room();
+      if (taken === rest.length) return;
+      // A copy: who waits must not find that the samples were transferred elsewhere meanwhile.
+      rest = rest.slice(taken);
+      await this.room();
     }
   }
 

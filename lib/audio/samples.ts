@@ -2,9 +2,9 @@ import { AsrError, badArgument } from '../errors';
 
 /** A copy as floats; 16-bit samples are divided by 32768. */
 export function copyAsFloat(samples: Float32Array | Int16Array): Float32Array<ArrayBuffer> {
-  const copy = Float32Array.from(samples);
-  if (samples instanceof Int16Array)
-    for (let i = 0; i < copy.length; i++) copy[i] = (copy[i] as number) / 32768;
+  const copy = new Float32Array(samples.length);
+  if (samples instanceof Float32Array) copy.set(samples);
+  else for (let i = 0; i < copy.length; i++) copy[i] = (samples[i] as number) / 32768;
   return copy;
 }
 

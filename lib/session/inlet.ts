@@ -5,11 +5,15 @@ import { AsrError } from '../errors';
 import { limits } from '../limits.generated';
 import type { Utterance } from '../utterance';
 import type { EventQueue } from './event_queue';
+import { turnFor } from './turns';
 
 export type Samples = Float32Array | Int16Array;
 
-/** WHY: this much audio is checked, converted and copied in well under 5 ms; the event loop turns before the next. */
-const SLICE_MS = 500;
+/** WHY: samples are checked, converted and copied so many at a time, in well under a millisecond. */
+const SLICE_SAMPLES = 16_384;
+
+/** What checking or copying a sample costs, of what resampling one does. */
+const COPY_COST = 1 / 8;
 
 interface Write {
   /** Nothing: the audio ends here. */
@@ -28,7 +32,6 @@ export class Inlet {
   private ended = false;
   private failure: { reason: unknown } | undefined;
   private readonly resampler: unknown;
-  private readonly sliceSamples: number;
   private readonly queuedMax: number;
 
   constructor(
@@ -38,7 +41,6 @@ export class Inlet {
     private readonly rateHz: number,
   ) {
     this.resampler = rateHz === TARGET_RATE_HZ ? undefined : addon.createResampler(rateHz);
-    this.sliceSamples = Math.ceil((rateHz * SLICE_MS) / 1000);
     this.queuedMax = (rateHz * limits.sessionQueueMsMax) / 1000;
   }
 
@@ -109,35 +111,37 @@ export class Inlet {
 
   private async take(samples: Samples): Promise<void> {
     const { length } = samples;
-    // A short write that finds room is read before `write` returns.
-    if (length <= this.sliceSamples) this.checkSlice(samples, 0);
-    else await this.checkAll(samples, length);
-    for (let at = 0; at < length; at += this.sliceSamples) {
-      if (at > 0) await turn();
+    // One slice is checked below, so that a short write that finds room is read before `write` returns.
+    if (length > SLICE_SAMPLES) await this.checkAll(samples, length);
+    const cost = this.resampler === undefined ? COPY_COST : 1;
+    for (let at = 0; at < length; at += SLICE_SAMPLES) {
+      const turn = turnFor(Math.min(SLICE_SAMPLES, length - at) * cost);
+      if (turn !== undefined) await turn;
+      if (this.events.full) await this.reader();
       const slice = this.slice(samples, at);
-      const converted = this.convert(slice);
-      await this.send(converted);
+      if (length <= SLICE_SAMPLES) this.check(slice, at);
+      await this.utterance.write(this.convert(slice));
       this.taken += slice.length;
     }
   }
 
   /** All of it, before any is taken. */
   private async checkAll(samples: Samples, length: number): Promise<void> {
-    for (let at = 0; at < length; at += this.sliceSamples) {
-      if (at > 0) await turn();
-      this.checkSlice(samples, at);
+    for (let at = 0; at < length; at += SLICE_SAMPLES) {
+      const turn = turnFor(SLICE_SAMPLES * COPY_COST);
+      if (turn !== undefined) await turn;
+      this.check(this.slice(samples, at), at);
     }
   }
 
-  private checkSlice(samples: Samples, at: number): void {
-    const slice = this.slice(samples, at);
+  private check(slice: Samples, at: number): void {
     if (slice instanceof Float32Array) assertFinite(slice, this.taken + at);
   }
 
   private slice(samples: Samples, at: number): Samples {
     if (this.failure !== undefined) throw this.failure.reason;
     assertAttached('samples', samples.buffer);
-    return samples.subarray(at, at + this.sliceSamples);
+    return samples.subarray(at, at + SLICE_SAMPLES);
   }
 
   private convert(samples: Samples): Float32Array {
@@ -148,21 +152,15 @@ export class Inlet {
   }
 
   private async finish(): Promise<void> {
+    if (this.events.full) await this.reader();
+    if (this.failure !== undefined) throw this.failure.reason;
     if (this.resampler === undefined || this.ended) return;
     this.ended = true;
-    await this.send(this.addon.resample(this.resampler));
+    await this.utterance.write(this.addon.resample(this.resampler));
   }
 
-  private async send(samples: Float32Array): Promise<void> {
+  /** Resolves when the reader has read, or is gone. */
+  private async reader(): Promise<void> {
     while (this.events.full && this.failure === undefined) await this.events.room();
-    if (this.failure !== undefined) throw this.failure.reason;
-    await this.utterance.write(samples);
   }
-}
-
-/** Lets the event loop turn once. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

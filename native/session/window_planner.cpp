@@ -147,7 +147,8 @@ Result<Window> WindowPlanner::plan_segment(Slot& slot, const Heard& heard) noexc
     const std::uint64_t begin = begin_of(segment->begin);
     const std::uint64_t kept = std::max(plan_.aligned(segmenter.keep_from()), begin);
     window.skip_samples = begin - heard.origin_samples;
-    window.encode_samples = segment->end - begin;
+    // Cut in the silence behind its speech, a segment may have ended before what is left of it.
+    window.encode_samples = std::max(segment->end, begin) - begin;
     window.consume_samples = std::min(kept, heard.end_samples()) - begin;
     window.frames_all = true;
     window.at_pause = true;

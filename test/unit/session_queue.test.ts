@@ -66,7 +66,10 @@ describe('writes', () => {
     expect(native.taken.length).toBe(2_000_000);
   });
 
-  test('of a long array leave turns to the event loop', async () => {
+  test.each([
+    ['one long array', () => [samples(4_000_000)]],
+    ['short arrays, each awaited', () => Array.from({ length: 400 }, () => samples(10_000))],
+  ])('of %s leave turns to the event loop', async (_, arrays) => {
     const { session } = fakeSession(new FakeNative());
     let turns = 0;
     let counting = true;
@@ -75,9 +78,24 @@ describe('writes', () => {
       if (counting) setImmediate(count);
     };
     setImmediate(count);
-    await session.write(samples(160_000));
+    for (const array of arrays()) await session.write(array);
     counting = false;
-    expect(turns).toBeGreaterThanOrEqual(19);
+    // At 16 kHz a sample costs an eighth of one that is resampled, and some more than 32,768 of those fill a turn.
+    expect(turns).toBeGreaterThanOrEqual(Math.floor(4_000_000 / 8 / 40_000));
+  });
+
+  test('of many sessions share the turns', async () => {
+    const sessions = Array.from({ length: 32 }, () => fakeSession(new FakeNative(), { sampleRateHz: 48000 }));
+    let turns = 0;
+    let counting = true;
+    const count = () => {
+      turns += 1;
+      if (counting) setImmediate(count);
+    };
+    setImmediate(count);
+    await Promise.all(sessions.map(({ session }) => session.write(samples(48_000))));
+    counting = false;
+    expect(turns).toBeGreaterThanOrEqual(Math.floor((32 * 48_000) / 50_000));
   });
 
   test('of 16-bit integers are the floats of them', async () => {
@@ -152,13 +170,24 @@ describe('writes', () => {
     structuredClone(gone.buffer, { transfer: [gone.buffer] });
     expect((await asrFailure(session.write(gone))).received).toBe('a detached buffer');
     const leaving = samples(100_000);
-    const written = session.write(leaving);
-    const error = asrFailure(written);
+    const error = asrFailure(session.write(leaving));
     await idle(40);
     structuredClone(leaving.buffer, { transfer: [leaving.buffer] });
     native.give(Number.POSITIVE_INFINITY);
     expect((await error).code).toBe('ERR_BAD_ARGUMENT');
     await session.write(samples(5));
+  });
+
+  test('of a buffer that is transferred while its last samples wait lose none', async () => {
+    const native = new FakeNative(1);
+    const { session } = fakeSession(native);
+    const leaving = numbered(0, 100);
+    const written = session.write(leaving);
+    await idle();
+    structuredClone(leaving.buffer, { transfer: [leaving.buffer] });
+    native.give(1000);
+    await written;
+    expect(native.taken).toEqual([...numbered(0, 100)]);
   });
 });
 
@@ -166,13 +195,11 @@ describe('events', () => {
   test('are not kept while nobody reads', async () => {
     const native = new FakeNative();
     const { session } = fakeSession(native);
-    for (let i = 0; i < 1000; i++) native.emit(window([final('old')]));
+    for (let i = 0; i < 1000; i++) native.emit(window([final('old')], { text: 'old', stableLength: 0 }));
     await session.write(samples(10));
-    const events = session.events();
+    const found = session.events().next();
     native.emit(window([final('new')]));
-    native.emit({ type: 'end' });
-    const found = await events.next();
-    expect(found.value).toMatchObject({ type: 'final', text: 'new' });
+    expect((await found).value).toMatchObject({ type: 'final', text: 'new' });
   });
 
   test('of partials that nobody has read yet keep the newest, and a final replaces it', async () => {
@@ -360,6 +387,32 @@ describe('giving up', () => {
     expect(await failure(session.write(samples(1)))).toBe('enough');
     await session.close();
     expect(slots).toMatchObject({ free: 1 });
+  });
+
+  test('does not wait for a window that is being computed', async () => {
+    const native = new FakeNative(0);
+    native.cancel = () => {};
+    const { session, slots } = fakeSession(native);
+    const ending = [session.write(samples(10)), session.end()].map(asrFailure);
+    await idle();
+    const closing = session.close();
+    for (const error of await Promise.all(ending)) expect(error.code).toBe('ERR_CLOSED');
+    expect(await settled(closing)).toBe(false);
+    expect(slots).toMatchObject({ free: 0 });
+    native.emit({ type: 'cancelled' });
+    await closing;
+    expect(slots).toMatchObject({ free: 1 });
+  });
+
+  test('of an end that the core works on, too', async () => {
+    const native = new FakeNative();
+    native.cancel = () => {};
+    const { session } = fakeSession(native);
+    const ending = asrFailure(session.end());
+    await idle();
+    expect(native.ended).toBe(true);
+    void session.close();
+    expect((await ending).code).toBe('ERR_CLOSED');
   });
 
   test('before it begins takes no slot', () => {

@@ -1,5 +1,5 @@
 'use strict';
-// npm run bench -- eventloop|memory [options]: see docs/BENCHMARKS.md. Exits with 1 when a target is missed.
+// npm run bench -- NAME [options]: see docs/BENCHMARKS.md. Exits with 1 when a target is missed.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -7,11 +7,17 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { root } = require('./audio.js');
 
-const benchmarks = { eventloop: require('./eventloop.js'), memory: require('./memory.js') };
+const benchmarks = {
+  eventloop: require('./eventloop.js'),
+  memory: require('./memory.js'),
+  latency: require('./latency.js'),
+};
 
 const usage = `usage: npm run bench -- eventloop [--runs N] [--threads N] [--audio FILE | --minutes N]
                                   [--model DIR] [--peer FOLDER] [--peer-model DIR]
        npm run bench -- memory [--minutes N] [--threads N] [--model DIR]
+       npm run bench -- latency [--runs N] [--seconds N] [--sessions N,N...] [--modes MODE,MODE...] [--threads N]
+                                [--model DIR] [--streaming-model DIR] [--peer FOLDER --peer-model DIR] [--output FOLDER]
 
 --peer names a folder in which sherpa-onnx-node has been installed; without it, only trt-asr is measured.
 Ends with one line of JSON. Exit code 1: a target was missed; 2: usage.`;
@@ -47,12 +53,17 @@ function readOptions(args) {
       model: text,
       peer: text,
       'peer-model': text,
+      seconds: text,
+      sessions: text,
+      modes: text,
+      'streaming-model': text,
+      output: text,
     },
   });
   const [name, ...rest] = positionals;
   if (name === undefined || !Object.hasOwn(benchmarks, name) || rest.length > 0)
-    throw new Error('expected the name of one benchmark: eventloop or memory');
-  for (const key of ['runs', 'threads', 'minutes'])
+    throw new Error(`expected the name of one benchmark: ${Object.keys(benchmarks).join(', ')}`);
+  for (const key of ['runs', 'threads', 'minutes', 'seconds'])
     if (values[key] !== undefined) values[key] = positive(key, values[key]);
   return { name, options: values };
 }

@@ -57,7 +57,12 @@ async function child(name, hours) {
   const { Recognizer } = require(path.join(root, 'dist', 'index.js'));
   const { model, sessions } = MODES[name];
   const speech = await readSamples(path.join(root, 'examples', 'long.mp3'));
-  const asr = await Recognizer.open({ model: path.join(root, 'models', model), device: 'cpu', sessionsMax: 1, sessions });
+  const asr = await Recognizer.open({
+    model: path.join(root, 'models', model),
+    device: 'cpu',
+    sessionsMax: 1,
+    sessions,
+  });
   const session = asr.openSession({ transcript: false });
   const counts = { partial: 0, final: 0, endpoint: 0, end: 0, words: 0 };
   const reading = (async () => {
@@ -78,7 +83,9 @@ async function child(name, hours) {
     if (written < points.length * every) continue;
     global.gc();
     points.push({ hours: written / RATE_HZ / 3600, rssMB: process.memoryUsage.rss() / 1e6 });
-    process.stderr.write(`\r${name}: ${points.at(-1).hours.toFixed(2)} h, ${points.at(-1).rssMB.toFixed(1)} MB `);
+    process.stderr.write(
+      `\r${name}: ${points.at(-1).hours.toFixed(2)} h, ${points.at(-1).rssMB.toFixed(1)} MB `,
+    );
   }
   const { durationMs } = await session.end();
   await reading;

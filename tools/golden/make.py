@@ -55,7 +55,8 @@ def main() -> None:
     parser.add_argument("--name", help="*transcripts: the name of the set")
     parser.add_argument("--corpus", type=Path, help="streaming-transcripts: the corpus of tools/train-demo")
     arguments = parser.parse_args()
-    if {"transcripts", "streaming-transcripts"} & set(arguments.sets) and not (arguments.nemo and arguments.model and arguments.name):
+    named = arguments.nemo and arguments.model and arguments.name
+    if {"transcripts", "streaming-transcripts"} & set(arguments.sets) and not named:
         parser.error("expected --nemo, --model and --name for the sets of transcripts")
     if "streaming-transcripts" in arguments.sets and not arguments.corpus:
         parser.error("expected --corpus for the set streaming-transcripts")

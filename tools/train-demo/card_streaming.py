@@ -37,8 +37,9 @@ same clips. *Normalised*: lower case, no punctuation. *Exact*: share of clips ri
 
 ## Data and training
 
-The data are those of demo-en, text and voices of all tests as described there. {parameters:,} parameters; NeMo 2.7.3 modules, `causal_downsampling`, `conv_context_size` causal,
-`att_context_style` chunked_limited with [{left}, {right}]. It began from the weights of demo-en; {steps:,} steps, {hours:.0f} hours of audio heard, {training}
+The data are those of demo-en, text and voices of all tests as described there. {parameters:,} parameters; NeMo 2.7.3 modules,
+`causal_downsampling`, `conv_context_size` causal, `att_context_style` chunked_limited with [{left}, {right}]. It began from the
+weights of demo-en; {steps:,} steps, {hours:.0f} hours of audio heard, {training}
 How to make it again: `tools/train-demo/README.md`.
 
 ## Licence

@@ -81,10 +81,10 @@ def minutes(pairs):
     return joined
 
 
-def tests(corpus, clips_max, joined_max):
-    """(name, [(audio, text)]): at most `clips_max` unseen sentences alone and with noise; all joined, and joined to more than a minute."""
+def tests(corpus, heard, clips_max, joined_max):
+    """(name, [(audio, text)]) of the sentences that are not `heard`: at most `clips_max` alone and with noise; joined, and joined to a minute and more."""
     for voices in ('seen', 'unseen'):
-        clips = speech.Clips(corpus / f'sentences_{voices}')
+        clips = evaluate.unheard(corpus / f'sentences_{voices}', heard)
         augmenter = speech.Augmenter(clips, SEED)
         pairs = [(clips.audio(item), clips.text(item)) for item in range(min(len(clips), clips_max))]
         yield f'sentences_{voices}', pairs
@@ -100,6 +100,7 @@ def main():
         parser.add_argument(f'--{side}run', type=pathlib.Path, required=True)
         parser.add_argument(f'--{side}model', type=pathlib.Path, required=True)
     parser.add_argument('--corpus', type=pathlib.Path, required=True)
+    parser.add_argument('--heard', type=pathlib.Path, help='train.json of an earlier corpus that the weights heard too')
     parser.add_argument('--out', type=pathlib.Path, required=True)
     parser.add_argument('--clips', type=int, default=10 ** 9, help='sentences of each set; by default all')
     parser.add_argument('--joined', type=int, default=JOINED_CLIPS, help='joined clips of each set')
@@ -107,8 +108,9 @@ def main():
     torch.set_num_threads(1)
     streaming, offline = Side(arguments.model, arguments.run, True), Side(arguments.offline_model, arguments.offline_run, False)
     logging.getLogger('nemo_logger').setLevel(logging.ERROR)
+    heard = {row['text'].lower() for row in json.loads(arguments.heard.read_text())} if arguments.heard else set()
     report = {}
-    for name, pairs in tests(arguments.corpus, arguments.clips, arguments.joined):
+    for name, pairs in tests(arguments.corpus, heard, arguments.clips, arguments.joined):
         audios, truths = zip(*pairs)
         report[name] = {'clips': len(pairs), 'minutes': round(sum(map(len, audios)) / speech.SAMPLE_RATE_HZ / 60, 1)}
         report[name]['streaming'] = measure.both_rates(truths, [streaming.text(audio, name in COMPARED) for audio in audios])

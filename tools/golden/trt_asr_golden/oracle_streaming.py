@@ -1,7 +1,8 @@
 """NeMo's cache-aware streaming in a closed loop: its own buffer cuts the chunks, its own step encodes and decodes them.
 
-The features are computed over the whole signal at once (they are not normalised, so a frame depends on its own window alone), and then cut.
-Greedy decoding goes on from chunk to chunk by NeMo's partial hypotheses, or by the last predictions for CTC.
+The features are computed over the whole signal at once (they are not normalised, so a frame depends on its own window
+alone), and then cut. Greedy decoding goes on from chunk to chunk by NeMo's partial hypotheses, or by the last predictions
+for CTC.
 """
 
 import copy
@@ -17,7 +18,7 @@ from .oracle_ctc import Ctc
 
 @dataclass
 class Chunk:
-    """Mel frames [begin, begin + frames) are new; they gave `encoded` encoder frames, and with them there were `tokens` tokens in all."""
+    """Mel frames [begin, begin + frames) are new; they gave `encoded` encoder frames, and then `tokens` tokens in all."""
 
     begin: int
     frames: int
@@ -27,7 +28,10 @@ class Chunk:
 
 @dataclass
 class Stream:
-    """One signal through NeMo's loop. The last `left_out` mel frames are no chunk to NeMo's buffer; they were given to the step all the same."""
+    """One signal through NeMo's loop.
+
+    The last `left_out` mel frames are no chunk to NeMo's buffer; they were given to the step all the same.
+    """
 
     features_MT: np.ndarray
     encoded_TD: np.ndarray
@@ -87,7 +91,7 @@ def _set_up(nemo) -> None:
 
 
 def _tail(features_1MT: torch.Tensor, begin: int, before: int) -> torch.Tensor:
-    """The frames from `begin` on with `before` frames before them, as NeMo's buffer would give them: zeros where there are none."""
+    """The frames from `begin` on with `before` frames before them, as NeMo's buffer gives them: zeros where there are none."""
     given = features_1MT[:, :, max(begin - before, 0) :]
     return torch.nn.functional.pad(given, (max(before - begin, 0), 0))
 
@@ -108,8 +112,10 @@ def _through_chunks(loop: _Loop, features_1MT: torch.Tensor) -> int:
 
 
 def _whole(nemo, encoded_1DT: torch.Tensor) -> tuple[oracle.Transcript, torch.Tensor]:
-    """NeMo's greedy decoding of all encoder frames at once, which tells durations, confidence and words as no merged hypothesis does; and
-    what it decoded: encoder frames, or log-probabilities."""
+    """NeMo's greedy decoding of all encoder frames at once, and what it decoded: encoder frames, or log-probabilities.
+
+    It tells durations, confidence and words, which a merged hypothesis does not.
+    """
     fresh = type(nemo)(nemo.model)
     if isinstance(fresh, Ctc):
         with torch.inference_mode():

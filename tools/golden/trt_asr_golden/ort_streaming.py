@@ -70,7 +70,7 @@ def stream(ort: OrtModel, features_MT: np.ndarray) -> Streamed:
 
 
 class OrtStream(OrtModel):
-    """An OrtModel that hears whole signals through its streaming graph; `chunks` are those of the last row that it heard."""
+    """An OrtModel that hears whole signals through its streaming graph; `chunks` are those of the last row it heard."""
 
     def encode(self, features_BMT: np.ndarray, lengths_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = [stream(self, features_MT[:, :length]) for features_MT, length in zip(features_BMT, lengths_B)]

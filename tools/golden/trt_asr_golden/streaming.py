@@ -31,12 +31,12 @@ class Source:
         write_random_archive(path, self.kind, self.seed, att_context_size=list(self.context))
 
 
-# A chunk of one encoder frame has fewer frames before its second chunk than the subsampling reaches: NeMo feeds zeros for them.
+# Chunks of one encoder frame have fewer frames before the second one than the subsampling reaches: NeMo feeds zeros for them.
 # SOURCE: seeds tried: with these the models give tokens and blanks on speech, and RNN-T up to max_symbols on a frame.
 SOURCES = {"ctc": Source("cache_aware_ctc", (70, 0), 45), "rnnt": Source("cache_aware_rnnt", (70, 1), 42)}
 
-# WHY: a frame alone, 50 ms, the end and the middle of chunks of 9, 8 and 16 mel frames, ends that NeMo's buffer leaves out, and more
-#      than the caches hold (70 encoder frames, 5.6 s).
+# WHY: a frame alone, 50 ms, the end and the middle of chunks of 9, 8 and 16 mel frames, ends that NeMo's buffer leaves
+#      out, and more than the caches hold (70 encoder frames, 5.6 s).
 SAMPLES = (160, 800, 1440, 3333, 4000, 4800, 5280, 12345, 24000, 48000, 64000, 128001, 192000)
 NOISE = (4000, 12345, 48000)
 
@@ -60,7 +60,7 @@ def _restored(archive: Path):
     from nemo.core import ModelPT
 
     model = ModelPT.restore_from(str(archive), map_location="cpu").eval()
-    return Ctc(model) if hasattr(model.decoder, "num_classes_with_blank") and not hasattr(model, "joint") else oracle.Transducer(model)
+    return oracle.Transducer(model) if hasattr(model, "joint") else Ctc(model)
 
 
 @dataclass
@@ -98,7 +98,7 @@ def _steady(nemo, ort: OrtStream, pools: Pools, wav: str, samples: int, generato
         heard = _hear(nemo, ort, clip, pools.read(clip))
         if transcripts.is_steady(ort, heard.run) and _is_lively(heard.run):
             return heard
-    raise RuntimeError(f"expected a steady slice of {samples} samples of {wav} within {transcripts.TRIES_MAX} tries but found none")
+    raise RuntimeError(f"expected a steady slice of {samples} samples of {wav} but found none in {transcripts.TRIES_MAX} tries")
 
 
 def _write_chunks(out: SetWriter, heard: Heard) -> None:
@@ -114,7 +114,7 @@ def _write_set(out: SetWriter, ort: OrtStream, clips: list[Heard], folder_of_mod
     numbers = ort.contract["streaming"]
     for kind in ("chunk_frames", "shift_frames", "pre_encode_frames"):
         out.ints("set", kind, [numbers[kind]["first"], numbers[kind]["next"]])
-    # WHY: encoder frames can be judged by themselves on exact features; these clips have from one chunk to more than the caches hold.
+    # WHY: encoder frames can be judged by themselves on exact features; a few clips of several chunks are enough for it.
     exact = [heard.run.clip.name for heard in clips if 5 <= heard.run.feature_frames <= 80][:4]
     for heard in clips:
         transcripts.write_item(out, heard.run)
@@ -131,11 +131,14 @@ def make(pools: Pools, golden: Path, models_dir: Path) -> None:
             nemo = _restored(archive)
         ort, generator = OrtStream(models_dir / name), np.random.default_rng(SEED)
         clips = [_hear(nemo, ort, Clip("empty", "speech", 0, 0), np.zeros(0, np.float32))]
-        clips += [_steady(nemo, ort, pools, "noise" if samples in NOISE else "speech", samples, generator) for samples in SAMPLES]
+        for samples in SAMPLES:
+            wav = "noise" if samples in NOISE else "speech"
+            clips.append(_steady(nemo, ort, pools, wav, samples, generator))
         for heard in clips:
             clip = heard.run.clip
             heard.run.clip = Clip(clip.name, f"../../audio/{clip.wav}.wav", clip.offset, clip.samples)
-        out = SetWriter(golden / "streaming" / name, f"streaming/{name}", f"NeMo's cache-aware streaming on a random model, rule {ort.rule}", seed=SEED)
+        note = f"NeMo's cache-aware streaming on a random model, rule {ort.rule}"
+        out = SetWriter(golden / "streaming" / name, f"streaming/{name}", note, seed=SEED)
         _write_set(out, ort, clips, f"../../../models/streaming/{name}")
         out.close()
 
@@ -185,7 +188,8 @@ def make_from_nemo(archive: Path, folder: Path, golden: Path, name: str, corpus:
     """A set for a trained model: sentences it never heard, cut ones, very short ones, and a minute without a break."""
     nemo, ort = _restored(archive), OrtStream(folder)
     out = SetWriter(golden / "streaming" / name, f"streaming/{name}", f"NeMo's cache-aware streaming on {archive.name}")
-    paths = {"unseen": "unseen", "long": "../../demo-en/long", "short": "../../demo-en/short", "speech": "../../audio/speech"}
+    paths = {"unseen": "unseen", "speech": "../../audio/speech"}
+    paths |= {wav: f"../../demo-en/{wav}" for wav in ("long", "short")}
     pools = PoolsAt(out.folder, paths)
     planned = _write_unseen(corpus, out.folder / "unseen.wav")
     planned += [
@@ -199,7 +203,8 @@ def make_from_nemo(archive: Path, folder: Path, golden: Path, name: str, corpus:
     clips = [_hear(nemo, ort, clip, pools.read(clip)) for clip in planned]
     joined = np.concatenate([pools.read(clip) for clip in whole])
     clips.append(_hear(nemo, ort, Clip("joined", "", 0, len(joined)), joined))
-    unsteady = [heard.run.clip.name for heard in clips if heard.run.samples.size and not transcripts.is_steady(ort, heard.run)]
+    runs = [heard.run for heard in clips if heard.run.samples.size]
+    unsteady = [run.clip.name for run in runs if not transcripts.is_steady(ort, run)]
     out.people["left_out_as_unsteady"] = unsteady
     clips = [heard for heard in clips if heard.run.clip.name not in unsteady]
     for heard in clips:
