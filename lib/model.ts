@@ -14,7 +14,7 @@ import {
 } from './model/layout';
 import { packageRoot } from './model/package_root';
 import { type PullOptions, pullEntry, removeEntry } from './model/pull';
-import { findModel, REGISTRY, type RegistryModel, SHIPPED_MODEL, unknownModel } from './model/registry';
+import { findModel, REGISTRY, type RegistryModel, SHIPPED_MODELS, unknownModel } from './model/registry';
 
 export { cacheRoot } from './model/cache';
 export type { NativeContract } from './model/contract';
@@ -115,8 +115,8 @@ function checkArguments(model: string | URL, precision: unknown): void {
   });
 }
 
-function shippedDir(): string {
-  return path.join(packageRoot(), 'models', SHIPPED_MODEL);
+function shippedDir(name: string): string {
+  return path.join(packageRoot(), 'models', name);
 }
 
 /** The cache folder of an entry, downloaded when something is missing. */
@@ -142,7 +142,7 @@ async function locate(
   const folder = folderOf(model);
   if (folder !== undefined) return { dir: folder, source: 'folder' };
   const name = String(model);
-  if (name === SHIPPED_MODEL) return { dir: shippedDir(), name, source: 'package' };
+  if (SHIPPED_MODELS.includes(name)) return { dir: shippedDir(name), name, source: 'package' };
   const entry = findModel(name, options.precision);
   if (entry !== undefined) return { dir: await cachedDir(entry, options), name: entry.name, source: 'cache' };
   // A bare word may also be a folder in the working directory.
@@ -151,7 +151,7 @@ async function locate(
 }
 
 /**
- * Finds a model: a folder (path or file: URL), the shipped 'demo-en', or a registry name, which is downloaded into the
+ * Finds a model: a folder (path or file: URL), a shipped one ('demo-en', 'demo-en-streaming'), or a registry name, which is downloaded into the
  * cache when it is not there. Errors: ERR_BAD_ARGUMENT, ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT,
  * ERR_CONTRACT_MISMATCH, ERR_DOWNLOAD, or the signal's reason.
  */
@@ -205,12 +205,12 @@ async function statusOf(entry: RegistryModel, cacheDir: string | undefined): Pro
   };
 }
 
-async function shippedStatus(): Promise<ModelStatus | undefined> {
-  const dir = shippedDir();
+async function shippedStatus(name: string): Promise<ModelStatus | undefined> {
+  const dir = shippedDir(name);
   if ((await fileBytes(path.join(dir, 'contract.json'))) === undefined) return undefined;
   const contract = await readContract(path.join(dir, 'contract.json'));
   return {
-    name: SHIPPED_MODEL,
+    name,
     precision: contract.precision,
     layout: 'ours',
     languages: [...contract.model.languages],
@@ -222,24 +222,25 @@ async function shippedStatus(): Promise<ModelStatus | undefined> {
   };
 }
 
-/** The shipped model and those of the registry, with what is in the cache. Touches no network. */
+/** The shipped models and those of the registry, with what is in the cache. Touches no network. */
 export async function listModels(options: { cacheDir?: string | undefined } = {}): Promise<ModelStatus[]> {
-  const shipped = await shippedStatus();
+  const shipped = await Promise.all(SHIPPED_MODELS.map(shippedStatus));
   const others = await Promise.all(REGISTRY.map((entry) => statusOf(entry, options.cacheDir)));
-  return shipped === undefined ? others : [shipped, ...others];
+  return [...shipped.filter((status) => status !== undefined), ...others];
 }
 
 /**
- * Downloads a registry model, or completes what is there; returns its folder. The shipped model needs no download.
+ * Downloads a registry model, or completes what is there; returns its folder. A shipped model needs no download.
  * Errors: ERR_MODEL_NOT_FOUND (no such name), ERR_DOWNLOAD, ERR_BAD_ARGUMENT, or the signal's reason.
  */
 export async function pullModel(name: string, options: PullOptions = {}): Promise<string> {
-  return name === SHIPPED_MODEL ? shippedDir() : pullEntry(entryOf(name), options);
+  return SHIPPED_MODELS.includes(name) ? shippedDir(name) : pullEntry(entryOf(name), options);
 }
 
 /** Removes a downloaded model; returns the bytes that became free. Errors: ERR_MODEL_NOT_FOUND, ERR_BAD_ARGUMENT. */
 export async function removeModel(name: string, options: PullOptions = {}): Promise<number> {
-  if (name === SHIPPED_MODEL) throw badModel('a model of the cache', `${name}, which is part of the package`);
+  if (SHIPPED_MODELS.includes(name))
+    throw badModel('a model of the cache', `${name}, which is part of the package`);
   return removeEntry(entryOf(name), options);
 }
 

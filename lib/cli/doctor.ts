@@ -5,7 +5,7 @@ import { addonCandidates, loadAddon } from '../binding';
 import { surveyCuda } from '../device';
 import { AsrError, errorMessage } from '../errors';
 import { cacheRoot, listModels, resolveModel } from '../model';
-import { SHIPPED_MODEL } from '../model/registry';
+import { SHIPPED_MODELS } from '../model/registry';
 import { packageVersion } from './version';
 
 interface Finding {
@@ -74,8 +74,11 @@ async function findings(): Promise<Finding[]> {
       : { name: 'tensorrt (cuda)', ok: true, found: 'not known: the add-on looks for it' },
     { name: 'aac decoder', ok: true, found: aacDecoder() },
     await check(
-      'shipped model',
-      async () => (await resolveModel(SHIPPED_MODEL)).dir,
+      'shipped models',
+      async () =>
+        (await Promise.all(SHIPPED_MODELS.map((name) => resolveModel(name))))
+          .map(({ dir }) => dir)
+          .join(', '),
       'Reinstall the package, or download a model of `trt-asr models list` and name it with --model.',
     ),
     await check('downloaded models', readyModels),

@@ -28,11 +28,11 @@ export interface RegistryModel {
 export const REGISTRY: readonly RegistryModel[] = data.models as RegistryModel[];
 export const DEFAULT_ENDPOINT: string = data.endpoint;
 
-/** The model that lies in the package, so that a first command works anywhere. */
-export const SHIPPED_MODEL = 'demo-en';
+/** The models that lie in the package, so that a first command works anywhere: for recordings, and one that streams. */
+export const SHIPPED_MODELS: readonly string[] = ['demo-en', 'demo-en-streaming'];
 
 export function modelNames(): string[] {
-  return [SHIPPED_MODEL, ...REGISTRY.map((entry) => entry.name)];
+  return [...SHIPPED_MODELS, ...REGISTRY.map((entry) => entry.name)];
 }
 
 /**

@@ -54,6 +54,7 @@ void check_golden_set(RecognizerConfig config, const std::string& name) {
 CASE("every clip is NeMo's, however it is cut, live or as a recording, alone or in batches") {
   check_golden_set(cached_rnnt(), "rnnt");
   check_golden_set(cached_ctc(), "ctc");
+  check_golden_set(cached_demo(), "demo-en");
 }
 
 CASE("tokens of a chunk are told with the chunk") {

@@ -141,6 +141,14 @@ class Set {
 
   /// 16 kHz mono samples of a clip.
   [[nodiscard]] std::vector<float> clip(std::string_view name) const {
+    if (const std::vector<Record> joined = all("joined", name); joined.size() == 1) {
+      std::vector<float> samples;
+      for (std::int64_t part = 0; part < joined[0].integer(2); ++part) {
+        const std::vector<float> more = clip(joined[0][3 + static_cast<std::size_t>(part)]);
+        samples.insert(samples.end(), more.begin(), more.end());
+      }
+      return samples;
+    }
     const std::vector<Record> found = all("clip", name);
     if (found.size() != 1) broken("no single clip " + std::string(name));
     const Record& record = found[0];

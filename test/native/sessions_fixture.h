@@ -52,6 +52,16 @@ inline RecognizerConfig cached_rnnt() {
 inline RecognizerConfig cached_ctc() {
   return cached("ctc", 1);
 }
+/// The model that ships: TDT, 128 mel bins, chunks of 560 ms.
+inline RecognizerConfig cached_demo() {
+  RecognizerConfig config = cached("rnnt", 7);
+  const std::string base = std::string(TRT_ASR_MODELS) + "/demo-en-streaming/";
+  config.model.files = {"", base + "predictor.onnx", base + "joint.onnx", base + "vocab.txt",
+                        base + "streaming_encoder.onnx"};
+  config.model.contract.features.mel_bins = 128;
+  config.model.contract.decoder.rules.rule = trt_asr::DecodeRule::transducer;
+  return config;
+}
 
 /// Writes in pieces of random lengths, 1 sample to several seconds.
 inline Status feed_ragged(Recognizer& recognizer, Listener& listener, UtteranceId id, const Outcome& outcome,

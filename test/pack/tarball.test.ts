@@ -41,6 +41,8 @@ describe('the packed tarball', () => {
     'contracts/schema.json',
     'models/demo-en/contract.json',
     'models/demo-en/README.md',
+    'models/demo-en-streaming/contract.json',
+    'models/demo-en-streaming/streaming_encoder.onnx',
     'tools/install.js',
     `${prebuilds}/trt_asr.node`,
     `${prebuilds}/libtrt_asr_onnxruntime.so`,
