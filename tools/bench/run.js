@@ -11,6 +11,8 @@ const benchmarks = {
   eventloop: require('./eventloop.js'),
   memory: require('./memory.js'),
   latency: require('./latency.js'),
+  context: require('./context.js'),
+  stress: require('./stress.js'),
 };
 
 const usage = `usage: npm run bench -- eventloop [--runs N] [--threads N] [--audio FILE | --minutes N]
@@ -18,6 +20,8 @@ const usage = `usage: npm run bench -- eventloop [--runs N] [--threads N] [--aud
        npm run bench -- memory [--minutes N] [--threads N] [--model DIR]
        npm run bench -- latency [--runs N] [--seconds N] [--sessions N,N...] [--modes MODE,MODE...] [--threads N]
                                 [--model DIR] [--streaming-model DIR] [--peer FOLDER --peer-model DIR] [--output FOLDER]
+       npm run bench -- context [--clips FOLDER,FOLDER...] [--model DIR]
+       npm run bench -- stress [--hours N] [--modes MODE,MODE...]
 
 --peer names a folder in which sherpa-onnx-node has been installed; without it, only trt-asr is measured.
 Ends with one line of JSON. Exit code 1: a target was missed; 2: usage.`;
@@ -58,12 +62,14 @@ function readOptions(args) {
       modes: text,
       'streaming-model': text,
       output: text,
+      clips: text,
+      hours: text,
     },
   });
   const [name, ...rest] = positionals;
   if (name === undefined || !Object.hasOwn(benchmarks, name) || rest.length > 0)
     throw new Error(`expected the name of one benchmark: ${Object.keys(benchmarks).join(', ')}`);
-  for (const key of ['runs', 'threads', 'minutes', 'seconds'])
+  for (const key of ['runs', 'threads', 'minutes', 'seconds', 'hours'])
     if (values[key] !== undefined) values[key] = positive(key, values[key]);
   return { name, options: values };
 }
