@@ -18,7 +18,9 @@ beforeEach(async () => {
 afterEach(() => rm(home, { recursive: true, force: true }));
 
 const linkAddon = () => symlink(path.join(root, 'build'), path.join(home, 'build'));
-const linkModel = () => symlink(tiny, path.join(home, 'models', 'demo-en'));
+const linkModels = async () => {
+  for (const name of ['demo-en', 'demo-en-streaming']) await symlink(tiny, path.join(home, 'models', name));
+};
 
 function runHere(...args: string[]): Promise<Finished> {
   const { child, finished } = start(args, { program: path.join(home, 'dist', 'cli', 'main.js') });
@@ -41,7 +43,7 @@ async function report(): Promise<{ code: number | null; ok: boolean; missing: st
 describe('trt-asr doctor', () => {
   test('all there', async () => {
     await linkAddon();
-    await linkModel();
+    await linkModels();
     expect(await report()).toMatchObject({ code: 0, ok: true, missing: [] });
     const { code, stdout, stderr } = await runHere('doctor');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -50,7 +52,7 @@ describe('trt-asr doctor', () => {
   });
 
   test('no add-on: says so, says what to do, and the rest still works', async () => {
-    await linkModel();
+    await linkModels();
     const { code, ok, missing, all } = await report();
     expect({ code, ok, missing }).toEqual({
       code: 5,
@@ -80,8 +82,8 @@ describe('trt-asr doctor', () => {
   test('no shipped model', async () => {
     await linkAddon();
     const { code, missing, all } = await report();
-    expect({ code, missing }).toEqual({ code: 5, missing: ['shipped model'] });
-    expect(all.findings.find((finding) => finding.name === 'shipped model')?.remedy).toContain('--model');
+    expect({ code, missing }).toEqual({ code: 5, missing: ['shipped models'] });
+    expect(all.findings.find((finding) => finding.name === 'shipped models')?.remedy).toContain('--model');
     expect((await runHere('transcribe', audio('reference.wav'))).code).toBe(4);
   });
 
@@ -91,6 +93,6 @@ describe('trt-asr doctor', () => {
     await writeFile(path.join(home, 'models', 'demo-en', 'contract.json'), '{');
     const { code, missing } = await report();
     expect(code).toBe(5);
-    expect(missing).toContain('shipped model');
+    expect(missing).toContain('shipped models');
   });
 });
