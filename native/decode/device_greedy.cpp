@@ -45,6 +45,16 @@ std::int64_t batch_max_of(const trt::LoadedPlan& plan) noexcept {
   return batch;
 }
 
+/// What a row's flags say.
+Error error_of(const TrtAsrDecodeRow& row) {
+  const ErrorCode code = is_damage(row.flags) ? ErrorCode::contract_mismatch : ErrorCode::internal;
+  const char* remedy =
+      "The audio is beyond all measure, the weights are damaged, or they do not fit the engines' "
+      "precision: look at the audio, then try fp32.";
+  return {code, row.flag_frame < 0 ? "encoder output" : "encoder frame " + show(row.flag_frame),
+          "finite numbers within their bounds", flag_text(row.flags), is_damage(row.flags) ? remedy : ""};
+}
+
 }  // namespace
 
 DeviceGreedy::DeviceGreedy(const cuda::Device& device, const cuda::Stream& stream,
@@ -410,13 +420,10 @@ Status DeviceGreedy::read_rows(std::span<DecodeRow> rows) noexcept {
   TRT_ASR_TRY(stream_.synchronize());
   for (std::size_t index = 0; index < rows.size(); ++index) {
     const TrtAsrDecodeRow& told = buffers_.host_rows[index];
+    rows[index].error = nullptr;
     if (told.flags != 0) {
-      const ErrorCode code = is_damage(told.flags) ? ErrorCode::contract_mismatch : ErrorCode::internal;
-      return Error{code, "encoder frame " + show(told.flag_frame), "finite numbers within their bounds",
-                   flag_text(told.flags),
-                   is_damage(told.flags)
-                       ? "The weights are damaged, or do not fit the engines' precision; try fp32."
-                       : ""};
+      rows[index].error = std::make_shared<const Error>(error_of(told));
+      continue;
     }
     const auto count = static_cast<std::size_t>(told.tokens_count);
     TRT_ASR_REQUIRE(count <= rows[index].tokens.size(), internal, "room for tokens",
@@ -427,14 +434,21 @@ Status DeviceGreedy::read_rows(std::span<DecodeRow> rows) noexcept {
           stream_.copy(buffers_.host_tokens + first, buffers_.tokens + first, count * sizeof(TrtAsrToken)));
   }
   TRT_ASR_TRY(stream_.synchronize());
+  const Error* first_error = nullptr;
   for (std::size_t index = 0; index < rows.size(); ++index) {
     DecodeRow& row = rows[index];
+    if (row.error != nullptr) {
+      row.tokens_count = 0;
+      if (first_error == nullptr) first_error = row.error.get();
+      continue;
+    }
     row.tokens_count = static_cast<std::size_t>(buffers_.host_rows[index].tokens_count);
     const TrtAsrToken* first = buffers_.host_tokens + index * static_cast<std::size_t>(tokens_room_);
     for (std::size_t at = 0; at < row.tokens_count; ++at)
       row.tokens[at] = {first[at].id, first[at].frame, first[at].duration_frames, first[at].confidence};
     slots_->source(row.slot) = static_cast<std::int32_t>(row.slot);
   }
+  if (first_error != nullptr) return *first_error;
   return {};
 }
 

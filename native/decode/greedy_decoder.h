@@ -2,6 +2,7 @@
 // Second of the two seams: encoder output in, tokens out. A decoder may keep logits where they are computed.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -54,6 +55,7 @@ struct DecodeRow {
   bool ends = false;              ///< Nothing follows in this utterance: what waits for its repeats is given.
   std::span<Token> tokens;        ///< Room for tokens; needs tokens_room(rules, frame_end - frame_begin).
   std::size_t tokens_count = 0;   ///< Out: how many were written.
+  std::shared_ptr<const Error> error;  ///< Out: why this row failed, where the others of its batch did not.
 };
 
 /// Most tokens that a range of this many frames gives: max_symbols_per_frame for each frame of a transducer;
@@ -75,8 +77,9 @@ class GreedyDecoder {
   [[nodiscard]] virtual Status fork(SlotId from, SlotId to) noexcept = 0;
 
   /// Decodes rows of `encoded_BTD` (f32, contiguous). A slot appears at most once. Errors:
-  /// ERR_CONTRACT_MISMATCH when logits are not finite, ERR_INTERNAL when a bound is violated; the tokens of
-  /// failed rows are void.
+  /// ERR_CONTRACT_MISMATCH when logits are not finite, ERR_INTERNAL when a bound is violated. Where the
+  /// others of its batch went well, a row that failed has its `error`, and this gives the first; its slot is
+  /// as it was.
   [[nodiscard]] virtual Status decode(const TensorView& encoded_BTD, std::span<DecodeRow> rows) noexcept = 0;
 };
 

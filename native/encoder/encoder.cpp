@@ -133,8 +133,11 @@ Status Encoder::check_row(std::size_t row, std::int32_t length) const noexcept {
   const auto width = static_cast<std::size_t>(config_.width);
   const bool finite =
       all_finite(encoded_.subspan(row * row_frames * width, static_cast<std::size_t>(frames) * width));
-  TRT_ASR_REQUIRE(finite, contract_mismatch, tensor_field(info, info.outputs[layout_.encoded]),
-                  "finite values", "NaN or infinity", "The weights are damaged; fetch the model again.");
+  TRT_ASR_REQUIRE(
+      finite, contract_mismatch, tensor_field(info, info.outputs[layout_.encoded]), "finite values",
+      "NaN or infinity",
+      "The audio is beyond all measure, or the weights are damaged: look at the audio, then fetch the "
+      "model again.");
   return {};
 }
 

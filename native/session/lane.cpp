@@ -74,11 +74,14 @@ Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const LaneConfig& c
   TRT_ASR_ASSIGN(WindowPlanner planner, WindowPlanner::open(plan, config.vad, arena));
   std::unique_ptr<Lane> lane(new Lane(model, config, slot_ahead, std::move(planner)));
   const std::size_t rows = config.batch_max;
-  const std::int32_t frames_max = model.contract.encoder.encoded_frames(features_frames_max);
+  const std::int32_t frames_max =
+      std::max(model.contract.encoder.encoded_frames(features_frames_max), plan.chunks.output_frames);
   lane->room_ = tokens_room(model.contract.decoder.rules, frames_max);
   TRT_ASR_ASSIGN(lane->tokens_, arena.claim<Token>(rows * lane->room_));
-  TRT_ASR_ASSIGN(lane->tokens_ahead_, arena.claim<Token>(rows * lane->room_));
-  TRT_ASR_ASSIGN(lane->rows_, arena.claim<DecodeRow>(rows));
+  if (plan.right_samples > 0) {
+    TRT_ASR_ASSIGN(lane->tokens_ahead_, arena.claim<Token>(rows * lane->room_));
+  }
+  lane->rows_.resize(rows);
   TRT_ASR_ASSIGN(lane->lengths_, arena.claim<std::int32_t>(rows));
   TRT_ASR_ASSIGN(lane->chunk_rows_, arena.claim<ChunkRow>(rows));
   lane->caches_ = slots.caches;
@@ -120,10 +123,10 @@ void Lane::compute_features(std::span<Task> tasks) noexcept {
     const bool is_chunk = task.kind == WindowKind::chunk;
     // Of less than a hop a causal encoder makes a frame, as in NeMo; of nothing there is nothing to say.
     const bool has_audio = is_chunk ? task.window.feature_frames > 0 : task.window.encode_samples > 0;
-    task.encoded_frames = !has_audio ? 0
-                          : is_chunk ? 1
-                                     : model_.contract.encoder.encoded_frames(task.window.feature_frames);
-    task.encodes = task.encoded_frames > 0;
+    task.encoded_frames = 0;
+    if (has_audio && !is_chunk)
+      task.encoded_frames = model_.contract.encoder.encoded_frames(task.window.feature_frames);
+    task.encodes = is_chunk ? has_audio : task.encoded_frames > 0;
     if (!task.encodes) continue;
     task.row = rows++;
     longest_frames_ = std::max(longest_frames_, task.window.feature_frames);
@@ -292,8 +295,11 @@ Status Lane::recognize_on_gpu(std::span<Task> tasks) noexcept {
   const Stopwatch stopwatch(times_.decode_ns, tasks.size());
   const auto decode = [&](bool ahead, std::span<Token> room, std::span<const Token> Task::*out) -> Status {
     std::size_t rows = 0;
+    const auto takes_part = [ahead](const Task& task) {
+      return task.encodes && task.status.ok() && (!ahead || task.window.looks_ahead);
+    };
     for (Task& task : tasks) {
-      if (!task.encodes || (ahead && !task.window.looks_ahead)) continue;
+      if (!takes_part(task)) continue;
       DecodeRow& row = rows_[rows];
       row = ahead ? row_ahead_of(task) : row_of(task);
       row.tokens = room.subspan(rows * room_, room_);
@@ -301,12 +307,20 @@ Status Lane::recognize_on_gpu(std::span<Task> tasks) noexcept {
       ++rows;
     }
     if (rows == 0) return {};
-    TRT_ASR_TRY(gpu_->decode(rows_.first(rows)));
+    const auto decoded = std::span(rows_).first(rows);
+    Status status = gpu_->decode(decoded);
+    const bool rows_failed = std::any_of(decoded.begin(), decoded.end(),
+                                         [](const DecodeRow& row) { return row.error != nullptr; });
+    if (!status.ok() && !rows_failed) return status;
     rows = 0;
     for (Task& task : tasks) {
-      if (!task.encodes || (ahead && !task.window.looks_ahead)) continue;
-      task.*out = rows_[rows].tokens.first(rows_[rows].tokens_count);
-      ++rows;
+      if (!takes_part(task)) continue;
+      const DecodeRow& row = rows_[rows++];
+      if (row.error != nullptr) {
+        task.status = *row.error;
+      } else {
+        task.*out = row.tokens.first(row.tokens_count);
+      }
     }
     return {};
   };

@@ -131,7 +131,7 @@ class Lane {
   std::size_t room_ = 0;           ///< Tokens that a window gives at most.
   std::span<Token> tokens_;        ///< [B, room]
   std::span<Token> tokens_ahead_;  ///< [B, room]
-  std::span<DecodeRow> rows_;      ///< [B]
+  std::vector<DecodeRow> rows_;    ///< [B]
   std::span<std::int32_t> lengths_;
   std::span<ChunkRow> chunk_rows_;
   std::int32_t longest_frames_ = 0;

@@ -44,7 +44,14 @@ Result<std::unique_ptr<Recognizer>> Recognizer::open(const RecognizerConfig& con
   TRT_ASR_TRY(check_count("threads", config.model.threads, limits::threads_max));
   TRT_ASR_TRY(check_count("batchMax", config.batch_max, limits::batch_max));
 
-  TRT_ASR_ASSIGN(std::shared_ptr<const Model> model, Model::load(config.model));
+  ModelConfig model_config = config.model;
+  const bool cached = config.live.has_value() && config.live->mode == SessionMode::cache_aware;
+  if (!cached && !model_config.files.encoder.empty()) {
+    // Nobody would use it.
+    model_config.files.streaming.clear();
+    model_config.contract.streaming.reset();
+  }
+  TRT_ASR_ASSIGN(std::shared_ptr<const Model> model, Model::load(model_config));
   std::unique_ptr<Recognizer> self(new Recognizer(std::move(model), sink));
   TRT_ASR_TRY(self->claim(config));
   try {
@@ -62,7 +69,7 @@ Status Recognizer::claim(const RecognizerConfig& config) noexcept {
   const Model& model = *model_;
   const ModelContract& contract = model.contract;
   plan_ = WindowPlan::create(model.frame_samples(), contract.features, contract.encoder.whole_frames_max());
-  if (contract.streaming.has_value()) plan_.chunks = contract.streaming->plan;
+  if (contract.streaming.has_value()) plan_.set_chunks(contract.streaming->plan, model.encoder == nullptr);
   batch_max_ = config.batch_max;
   batch_wait_ = std::chrono::milliseconds(config.batch_wait_ms);
   std::shared_ptr<const VadModel> vad;
@@ -107,10 +114,8 @@ Status Recognizer::claim(const RecognizerConfig& config) noexcept {
 }
 
 WindowKind Recognizer::windows_of(UtteranceKind kind) const noexcept {
-  const SessionMode cached_or_buffered =
-      model_->encoder == nullptr ? SessionMode::cache_aware : SessionMode::buffered;
   if (kind == UtteranceKind::recording)
-    return cached_or_buffered == SessionMode::cache_aware ? WindowKind::chunk : WindowKind::pauses;
+    return model_->encoder == nullptr ? WindowKind::chunk : WindowKind::pauses;
   switch (*live_) {
     case SessionMode::buffered:
       return WindowKind::buffered;
@@ -203,10 +208,14 @@ void Recognizer::run_lane(Worker& worker) noexcept {
   heap_owner() = HeapOwner::core;
   std::unique_lock lock(mutex_);
   while (wait_for_work(lock)) {
-    const std::size_t count = take_batch(worker);
+    const WorkQueue::Turn turn = queue_.next();
+    const std::size_t count = take_batch(worker, turn.live);
     lock.unlock();
+    const auto begin = std::chrono::steady_clock::now();
     process(*worker.lane, std::span(worker.tasks).first(count));
+    const auto spent = std::chrono::steady_clock::now() - begin;
     lock.lock();
+    queue_.done(turn, spent);
   }
 }
 
@@ -214,6 +223,7 @@ void Recognizer::run_lane(Worker& worker) noexcept {
 /// closes.
 bool Recognizer::wait_for_work(std::unique_lock<std::mutex>& lock) noexcept {
   while (true) {
+    ++idle_lanes_;
     work_.wait(lock, [this] { return closing_ || !queue_.empty(); });
     const SlotQueue& live = queue_.live();
     const bool waits = batch_wait_.count() > 0 && queue_.size() == live.size() && live.size() < batch_max_;
@@ -222,15 +232,16 @@ bool Recognizer::wait_for_work(std::unique_lock<std::mutex>& lock) noexcept {
         return closing_ || queue_.size() != live.size() || live.size() >= batch_max_ || live.empty();
       });
     }
+    --idle_lanes_;
     if (closing_) return false;
     if (!queue_.empty()) return true;
   }
 }
 
-/// Takes slots that can be computed together, and leaves the other lanes their share.
-std::size_t Recognizer::take_batch(Worker& worker) noexcept {
-  SlotQueue& queue = queue_.next();
-  const std::size_t share = (queue.size() + workers_.size() - 1) / workers_.size();
+/// Takes slots that can be computed together, and leaves lanes that are idle their share.
+std::size_t Recognizer::take_batch(Worker& worker, bool live) noexcept {
+  SlotQueue& queue = queue_.of(live);
+  const std::size_t share = (queue.size() + idle_lanes_) / (1 + idle_lanes_);
   const std::size_t limit = std::min<std::size_t>(batch_max_, share);
   std::size_t count = 0;
   do {
@@ -243,9 +254,7 @@ std::size_t Recognizer::take_batch(Worker& worker) noexcept {
     task.kind = slot.windows;
     task.fresh = slot.fresh;
     task.chunk = slot.chunk;
-  } while (count < limit && !queue.empty() &&
-           (slots_[queue.first()].windows == WindowKind::chunk) ==
-               (worker.tasks[0].kind == WindowKind::chunk));
+  } while (count < limit && !queue.empty());
   return count;
 }
 
@@ -253,6 +262,7 @@ std::size_t Recognizer::take_batch(Worker& worker) noexcept {
 // them.
 void Recognizer::process(Lane& lane, std::span<Task> batch) noexcept {
   batch = batch.first(plan_windows(lane, batch));
+  if (!batch.empty() && batch[0].kind == WindowKind::chunk) return compute(lane, batch);
   // Rows are padded to the longest, so only windows of about one length go together.
   std::sort(batch.begin(), batch.end(),
             [](const Task& a, const Task& b) { return a.window.feature_frames < b.window.feature_frames; });
@@ -262,12 +272,16 @@ void Recognizer::process(Lane& lane, std::span<Task> batch) noexcept {
       return task.window.feature_frames > shortest + shortest / padding_divisor;
     });
     const auto group = batch.first(static_cast<std::size_t>(end - batch.begin()));
-    lane.compute_features(group);
-    for (Task& task : group) advance(task);
-    lane.recognize(group);
-    for (const Task& task : group) report(task, lane.times());
+    compute(lane, group);
     batch = batch.subspan(group.size());
   }
+}
+
+void Recognizer::compute(Lane& lane, std::span<Task> group) noexcept {
+  lane.compute_features(group);
+  for (Task& task : group) advance(task);
+  lane.recognize(group);
+  for (const Task& task : group) report(task, lane.times());
 }
 
 /// Decides on the windows. Slots with nothing to compute are done with here; the others are moved to the
@@ -338,7 +352,7 @@ void Recognizer::report(const Task& task, const StageTimes& times) noexcept {
   event.owner = slot.owner;
   event.tokens = task.tokens;
   event.tentative = task.tentative;
-  event.at_pause = window.at_pause;
+  event.at_pause = window.at_pause || (window.last && slot.kind == UtteranceKind::recording);
   event.samples_done = window.last ? task.heard.end_samples() : std::min(done, task.heard.end_samples());
   event.times = times;
   emit(event);

@@ -45,9 +45,9 @@ struct Event {
   void* owner = nullptr;             ///< As given to `start`.
   std::span<const Token> tokens;     ///< window: in order of time, frames absolute within the utterance.
   std::span<const Token> tentative;  ///< window, live: what follows `tokens` as far as can be told by now.
-  bool at_pause = false;             ///< window: ends at a pause or at the end, so its last word is complete.
-  std::uint64_t samples_done = 0;    ///< window: samples of the utterance covered so far.
-  StageTimes times;                  ///< window: what this window cost.
+  bool at_pause = false;  ///< window: a pause follows, or a recording ends: its last word is complete.
+  std::uint64_t samples_done = 0;  ///< window: samples of the utterance covered so far.
+  StageTimes times;                ///< window: what this window cost.
   const Error* error = nullptr;
 };
 
@@ -104,9 +104,10 @@ class Recognizer {
   [[nodiscard]] WindowKind windows_of(UtteranceKind kind) const noexcept;
   void run_lane(Worker& worker) noexcept;
   [[nodiscard]] bool wait_for_work(std::unique_lock<std::mutex>& lock) noexcept;
-  [[nodiscard]] std::size_t take_batch(Worker& worker) noexcept;
+  [[nodiscard]] std::size_t take_batch(Worker& worker, bool live) noexcept;
   void process(Lane& lane, std::span<Task> batch) noexcept;
   [[nodiscard]] std::size_t plan_windows(Lane& lane, std::span<Task> batch) noexcept;
+  void compute(Lane& lane, std::span<Task> group) noexcept;
   void advance(Task& task) noexcept;
   void report(const Task& task, const StageTimes& times) noexcept;
   void schedule_when_ready(Slot& slot) noexcept;
@@ -129,6 +130,7 @@ class Recognizer {
   std::mutex mutex_;  ///< Guards the slots' bookkeeping and the queue, never a computation.
   std::condition_variable work_;
   WorkQueue queue_;
+  std::size_t idle_lanes_ = 0;
   bool closing_ = false;
 };
 

@@ -19,6 +19,10 @@ constexpr std::size_t window_s_max = 30;
 // less. TODO: the curve over context sizes.
 constexpr std::size_t context_s = 2;
 
+// CONTRACT: a slot of chunks has room for a second beyond a chunk. SOURCE: ours. WHY: what is written while a
+// chunk is computed; more only costs memory. TODO: none.
+constexpr std::size_t ahead_samples = limits::audio_rate_hz;
+
 }  // namespace
 
 WindowPlan WindowPlan::create(std::size_t frame_samples, const LogMelConfig& features,
@@ -38,6 +42,14 @@ WindowPlan WindowPlan::create(std::size_t frame_samples, const LogMelConfig& fea
   // The sample before the window is for the pre-emphasis.
   plan.reach_back_samples = static_cast<std::size_t>(features.window_samples) - plan.reach_samples + 1;
   return plan;
+}
+
+void WindowPlan::set_chunks(const ChunkPlan& plan, bool alone) noexcept {
+  chunks = plan;
+  const std::size_t heard_samples =
+      static_cast<std::size_t>(plan.input_frames()) * hop_samples + reach_back_samples + reach_samples;
+  const std::size_t needed = heard_samples + std::max(heard_samples, ahead_samples);
+  buffer_samples = alone ? needed : std::max(buffer_samples, needed);
 }
 
 Status WindowPlan::set_context(const BufferedContext& context) noexcept {

@@ -34,6 +34,9 @@ struct WindowPlan {
   static WindowPlan create(std::size_t frame_samples, const LogMelConfig& features,
                            std::int32_t position_rows) noexcept;
 
+  /// Sets the cache-aware mode's measures, and the slots' size. `alone`: there are no other windows.
+  void set_chunks(const ChunkPlan& plan, bool alone) noexcept;
+
   /// Sets the buffered mode's measures. Errors: ERR_BAD_ARGUMENT for a chunk of no frame, and for more than a
   /// window.
   [[nodiscard]] Status set_context(const BufferedContext& context) noexcept;

@@ -118,9 +118,9 @@ Window WindowPlanner::plan_chunk(const Slot& slot, const Heard& heard) const noe
 
 Result<Window> WindowPlanner::plan_segment(Slot& slot, const Heard& heard) noexcept {
   Segmenter& segmenter = slot.segmenter;
-  const std::size_t limit =
-      std::clamp(plan_.aligned(slot.rules.utterance_samples_max), std::uint64_t{plan_.frame_samples * 2},
-                 std::uint64_t{plan_.window_samples});
+  const std::uint64_t asked =
+      std::max<std::uint64_t>(plan_.aligned(slot.rules.utterance_samples_max), 2 * plan_.frame_samples);
+  const std::uint64_t limit = std::min<std::uint64_t>(asked, plan_.window_samples);
   const auto begin_of = [&](std::uint64_t sample) {
     return std::max(plan_.aligned(sample), heard.origin_samples);
   };

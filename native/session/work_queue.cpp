@@ -1,14 +1,17 @@
 #include "session/work_queue.h"
 
+#include <algorithm>
+
 #include "base/contract.h"
 
 namespace trt_asr {
 
 namespace {
 
-// CONTRACT: after so many turns of live work a recording has one. SOURCE: ours. WHY: under an overload that
-// lasts, recordings go on at a tenth of the machine rather than stop. TODO: measure what users prefer.
-constexpr std::uint32_t live_turns_max = 9;
+// CONTRACT: while live work and recordings both wait, recordings get a tenth of the lanes' time, in whole
+// windows. SOURCE: ours. WHY: under an overload that lasts they go on slowly rather than stop. TODO: measure
+// what users prefer.
+constexpr int live_share = 9;
 
 }  // namespace
 
@@ -34,14 +37,19 @@ Status WorkQueue::claim(std::size_t slots, Arena& arena) noexcept {
   return recordings_.claim(slots, arena);
 }
 
-SlotQueue& WorkQueue::next() noexcept {
-  const bool recordings_turn = live_turns_ >= live_turns_max && !recordings_.empty();
-  if (live_.empty() || recordings_turn) {
-    live_turns_ = 0;
-    return recordings_;
-  }
-  ++live_turns_;
-  return live_;
+WorkQueue::Turn WorkQueue::next() noexcept {
+  const bool contested = !live_.empty() && !recordings_.empty();
+  if (!contested) return {!live_.empty(), false};
+  const bool due = owed_.count() < 0 && !recording_runs_;
+  if (due) recording_runs_ = true;
+  return {!due, true};
+}
+
+void WorkQueue::done(const Turn& turn, std::chrono::steady_clock::duration spent) noexcept {
+  if (!turn.contested) return;
+  if (!turn.live) recording_runs_ = false;
+  // What nobody claimed of it is not saved up.
+  owed_ = turn.live ? std::max(owed_ - spent, -spent) : owed_ + spent * live_share;
 }
 
 }  // namespace trt_asr

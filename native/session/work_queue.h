@@ -27,8 +27,8 @@ class SlotQueue {
   std::size_t count_ = 0;
 };
 
-/// Live work goes before recordings. Within each, a slot that has had its turn goes to the end, so all get
-/// the same share.
+/// Live work goes before recordings, which get a small share of the lanes' time while both wait. Within each,
+/// a slot that has had its turn goes to the end, so all get the same share.
 class WorkQueue {
  public:
   [[nodiscard]] Status claim(std::size_t slots, Arena& arena) noexcept;
@@ -37,13 +37,23 @@ class WorkQueue {
   [[nodiscard]] const SlotQueue& live() const noexcept { return live_; }
 
   void push(SlotId slot, bool live) noexcept { (live ? live_ : recordings_).push(slot); }
-  /// The queue whose turn it is. Precondition: not empty.
-  [[nodiscard]] SlotQueue& next() noexcept;
+  /// Whose turn it is, and whether the others had to wait for it.
+  struct Turn {
+    bool live = false;
+    bool contested = false;
+  };
+  /// Precondition: not empty. `done` follows.
+  [[nodiscard]] Turn next() noexcept;
+  [[nodiscard]] SlotQueue& of(bool live) noexcept { return live ? live_ : recordings_; }
+  /// A turn is over that took a lane this long.
+  void done(const Turn& turn, std::chrono::steady_clock::duration spent) noexcept;
 
  private:
   SlotQueue live_;
   SlotQueue recordings_;
-  std::uint32_t live_turns_ = 0;  ///< Since a recording had one.
+  /// Lane time that live work is still owed for the time that recordings took from it.
+  std::chrono::steady_clock::duration owed_{0};
+  bool recording_runs_ = false;  ///< In a turn that live work waits for.
 };
 
 }  // namespace trt_asr

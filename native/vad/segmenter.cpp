@@ -33,8 +33,9 @@ std::optional<Segment> Segmenter::finish(std::uint64_t total_samples, const Segm
 /// Ends the open segment; nothing before its end is needed then.
 std::optional<Segment> Segmenter::close(std::uint64_t end, const SegmentRules& rules) noexcept {
   const Segment segment{keep_from_, end};
-  const bool long_enough = speech_ >= rules.min_speech_samples;
+  const bool long_enough = cut_ || speech_ >= rules.min_speech_samples;
   open_ = false;
+  cut_ = false;
   if (long_enough) keep_from_ = end;
   forget(rules);
   if (!long_enough) return std::nullopt;

@@ -61,6 +61,10 @@ class Segmenter {
   /// this block of silence ended. The rules may change from block to block.
   std::optional<Segment> take(float probability, const SegmentRules& rules) noexcept;
 
+  /// Says that a part of the open segment was taken already: it is told whatever its speech amounts to.
+  /// Precondition: in_speech().
+  void cut() noexcept { cut_ = true; }
+
   /// The stream ends at `total_samples`, which may cut the last block short or lie up to a block beyond it.
   /// Returns the open segment, ended there, unless it is too short in speech. Nothing is taken afterwards.
   std::optional<Segment> finish(std::uint64_t total_samples, const SegmentRules& rules) noexcept;
@@ -87,6 +91,7 @@ class Segmenter {
   std::uint64_t speech_end_ = 0;  ///< End of its last one.
   bool open_ = false;
   bool speaking_ = false;  ///< The last block was speech.
+  bool cut_ = false;       ///< A part of the open segment was taken.
 };
 
 }  // namespace trt_asr

@@ -40,7 +40,9 @@ void check_golden_set(RecognizerConfig config, const std::string& name) {
       const auto clip = set.clip(item[1]);
       const auto live = listen(*recognizer.value(), listener, clip, batch_max);
       check_tokens(set, item[1], *live);
-      check_tokens(set, item[1], *listen(*recognizer.value(), listener, clip, 9, UtteranceKind::recording));
+      const auto recording = listen(*recognizer.value(), listener, clip, 9, UtteranceKind::recording);
+      check_tokens(set, item[1], *recording);
+      CHECK(recording->at_pause.back());
       CHECK(live->window_ends.back() == clip.size());
       CHECK(live->tentative.empty());
       tokens += live->tokens.size();
@@ -96,6 +98,25 @@ CASE("many at once: caches and batches are not mixed up") {
     for (std::size_t i = 0; i < items.size(); ++i) {
       listener.wait(outcomes[i]);
       check_tokens(set, items[i][1], outcomes[i]);
+    }
+  }
+}
+
+CASE("a slot holds the longest chunk, and little more where there is nothing else to hold") {
+  RecognizerConfig config = cached_demo();
+  Listener listener;
+  auto recognizer = Recognizer::open(config, listener.sink());
+  REQUIRE_OK(recognizer);
+  CHECK(recognizer.value()->plan().buffer_samples < 2 * 16000);
+  trt_asr::WindowPlan plan = trt_asr::WindowPlan::create(1280, config.model.contract.features, 400);
+  // A chunk of 32 s, longer than a window.
+  const trt_asr::ChunkPlan longer{3193, 3200, 3193, 3200, 9, 16, 2, 0, 400, 8};
+  REQUIRE_OK(longer.check());
+  for (const bool is_alone : {true, false}) {
+    plan.set_chunks(longer, is_alone);
+    for (const std::uint64_t chunk : {0U, 1U, 7U}) {
+      const auto span = longer.span(chunk);
+      CHECK(plan.samples_end(span.end) - plan.samples_begin(span.begin) <= plan.buffer_samples);
     }
   }
 }

@@ -326,23 +326,84 @@ CASE("closing under sessions fails them, whatever they were doing") {
   }
 }
 
-CASE("the queue: live work first, all in turn, and recordings are not starved") {
+CASE("the queue: live work first, all in turn, and recordings get a tenth of the time") {
+  using std::chrono::milliseconds;
   Arena arena;
   trt_asr::WorkQueue queue;
   CHECK(queue.claim(8, arena).ok());
   for (std::uint32_t slot = 0; slot < 3; ++slot) queue.push(slot, true);
   queue.push(7, false);
   std::vector<std::uint32_t> order;
-  for (int turn = 0; turn < 21; ++turn) {
-    trt_asr::SlotQueue& next = queue.next();
-    const std::uint32_t slot = next.pop();
+  milliseconds live{0};
+  milliseconds recordings{0};
+  // A window of a recording takes twenty times as long as one of a session.
+  for (int turn = 0; turn < 2000; ++turn) {
+    const auto whose = queue.next();
+    CHECK(whose.contested);
+    const std::uint32_t slot = queue.of(whose.live).pop();
+    CHECK(whose.live == (slot != 7));
     order.push_back(slot);
+    queue.done(whose, whose.live ? milliseconds(10) : milliseconds(200));
+    (whose.live ? live : recordings) += whose.live ? milliseconds(10) : milliseconds(200);
     queue.push(slot, slot != 7);
   }
-  CHECK(std::count(order.begin(), order.end(), 7U) == 2);
-  CHECK(order[9] == 7 && order[19] == 7);
+  CHECK(order[0] != 7);
+  const double share = double(recordings.count()) / double(live.count() + recordings.count());
+  CHECK_MESSAGE(share > 0.08 && share < 0.12, std::to_string(share));
   for (const std::uint32_t slot : {0U, 1U, 2U}) {
     const auto turns = std::count(order.begin(), order.end(), slot);
-    CHECK(turns == 6 || turns == 7);
+    CHECK(turns > 600);
   }
+  // While one recording runs that live work waits for, no second one does.
+  while (queue.next().live) queue.done({true, true}, milliseconds(100));
+  CHECK(queue.next().live);
+}
+
+CASE("alone, recordings have all the time, and owe nothing for it") {
+  using std::chrono::milliseconds;
+  Arena arena;
+  trt_asr::WorkQueue queue;
+  CHECK(queue.claim(2, arena).ok());
+  for (int turn = 0; turn < 50; ++turn) {
+    queue.push(1, false);
+    const auto whose = queue.next();
+    CHECK(!whose.live && !whose.contested);
+    CHECK(queue.of(false).pop() == 1);
+    queue.done(whose, milliseconds(1000));
+  }
+  queue.push(0, true);
+  queue.push(1, false);
+  const auto first = queue.next();
+  CHECK(first.live);
+  queue.done(first, milliseconds(10));
+  CHECK(!queue.next().live);
+}
+
+CASE("a segment that was cut is told to its end, however little speech it holds") {
+  // A burst that opens a segment; a low limit cuts it while its silence is not over.
+  const golden::Set set("tiny");
+  const auto clip = set.clip("speech.192000");
+  std::vector<float> audio(16000 * 4, 0.0F);
+  std::copy_n(clip.begin() + 30000, 3000, audio.begin() + 20000);
+  audio.insert(audio.end(), clip.begin(), clip.begin() + 64000);
+  audio.insert(audio.end(), 16000 * 5, 0.0F);
+  trt_asr::SegmentRules rules;
+  rules.silence_samples = 16000 * 3;
+  rules.utterance_samples_max = 16000 * 3;
+  rules.pre_roll_samples = 16000;
+  rules.min_speech_samples = 16000;
+  Listener listener;
+  auto recognizer = Recognizer::open(segmented(tiny_ours()), listener.sink());
+  REQUIRE_OK(recognizer);
+  Outcome outcome;
+  const auto id = recognizer.value()->start(&outcome, UtteranceKind::live, rules);
+  REQUIRE_OK(id);
+  REQUIRE_OK(feed_ragged(*recognizer.value(), listener, id.value(), outcome, audio, 3));
+  listener.wait(outcome);
+  CHECK_MESSAGE(outcome.last == EventKind::end, outcome.message);
+  // Windows adjoin within a segment, and a segment's last one is followed by a fresh start.
+  CHECK(outcome.window_ends.size() >= 3);
+  CHECK(outcome.at_pause[outcome.at_pause.size() - 2]);
+  for (std::size_t i = 1; i < outcome.window_ends.size(); ++i)
+    CHECK(outcome.window_ends[i] >= outcome.window_ends[i - 1]);
 }
