@@ -250,7 +250,9 @@ Status CacheAwareEncoder::check_row(std::size_t row) const noexcept {
   const auto valid = encoded_.subspan(row * row_frames * width, static_cast<std::size_t>(frames) * width);
   TRT_ASR_REQUIRE(all_finite(valid), contract_mismatch,
                   tensor_field(info, info.outputs[layout_.encoder.encoded]), "finite values",
-                  "NaN or infinity", "The weights are damaged; fetch the model again.");
+                  "NaN or infinity",
+                  "The audio is beyond all measure, or the weights are damaged: look at the audio, then "
+                  "fetch the model again.");
   return {};
 }
 

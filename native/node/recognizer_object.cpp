@@ -27,7 +27,9 @@ UtteranceId unpack(double number) {
 /// The first argument; what is no number names no utterance.
 UtteranceId utterance_of(const Napi::CallbackInfo& info) {
   double number = -1;
-  const bool valid = napi_get_value_double(info.Env(), info[0], &number) == napi_ok && number >= 0;
+  // Beyond 2^53 a double is no whole number any more.
+  const bool valid = napi_get_value_double(info.Env(), info[0], &number) == napi_ok && number >= 0 &&
+                     number <= 9007199254740992.0;
   return valid ? unpack(number) : UtteranceId{};
 }
 
@@ -53,7 +55,9 @@ class RulesReader {
     double number = 0;
     if (napi_get_named_property(object_.Env(), object_, name, &property) == napi_ok)
       napi_get_value_double(object_.Env(), property, &number);
-    return number;
+    // An hour is more than any rule may ask for; what is no number fails both comparisons.
+    constexpr double number_max = 3'600'000;
+    return number >= 0 && number <= number_max ? number : 0;
   }
 
   [[nodiscard]] std::size_t samples(const char* name) const {
