@@ -1,7 +1,7 @@
 'use strict';
 // The delays of words over the number of sessions, as a picture.
 
-const fs = require('node:fs');
+const { writePicture } = require('./picture.js');
 
 const MEASURES = { shown: 'first shown (p50; dashed: p95)', stable: 'settled (p50; dashed: p95)' };
 
@@ -24,8 +24,6 @@ function points(results) {
 
 function specification(results) {
   return {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    background: 'white',
     data: { values: points(results).filter(({ seconds }) => Number.isFinite(seconds)) },
     facet: {
       column: { field: 'measure', title: null, sort: Object.values(MEASURES), header: { labelFontSize: 14 } },
@@ -57,19 +55,10 @@ function specification(results) {
         },
       },
     },
-    config: { font: 'DejaVu Sans, Arial, sans-serif', legend: { labelLimit: 0 } },
   };
 }
 
 /** Writes a PNG picture of the results. */
-async function plot(results, file) {
-  const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')]);
-  const { Resvg } = require('@resvg/resvg-js');
-  const view = new vega.View(vega.parse(vegaLite.compile(specification(results)).spec), { renderer: 'none' });
-  const svg = await view.toSVG();
-  view.finalize();
-  // Twice the size, for screens of fine pixels.
-  fs.writeFileSync(file, new Resvg(svg, { fitTo: { mode: 'zoom', value: 2 } }).render().asPng());
-}
+const plot = (results, file) => writePicture(specification(results), file);
 
 module.exports = { plot, points };

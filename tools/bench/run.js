@@ -20,8 +20,8 @@ const usage = `usage: npm run bench -- eventloop [--runs N] [--threads N] [--aud
        npm run bench -- memory [--minutes N] [--threads N] [--model DIR]
        npm run bench -- latency [--runs N] [--seconds N] [--sessions N,N...] [--modes MODE,MODE...] [--threads N]
                                 [--model DIR] [--streaming-model DIR] [--peer FOLDER --peer-model DIR] [--output FOLDER]
-       npm run bench -- context [--clips FOLDER,FOLDER...] [--model DIR]
-       npm run bench -- stress [--hours N] [--modes MODE,MODE...]
+       npm run bench -- context [--clips FOLDER,FOLDER...] [--model DIR] [--output FOLDER]
+       npm run bench -- stress [--hours N] [--modes MODE,MODE...] [--output FOLDER]
 
 --peer names a folder in which sherpa-onnx-node has been installed; without it, only trt-asr is measured.
 Ends with one line of JSON. Exit code 1: a target was missed; 2: usage.`;

@@ -1,10 +1,12 @@
 'use strict';
 // Hours of audio through one live session of each mode, as fast as it is taken: does memory grow?
 
+const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
 const { RATE_HZ, readSamples, root } = require('./audio.js');
+const { writePicture } = require('./picture.js');
 
 const HOURS_STANDARD = 24;
 const PAUSES_SECONDS = [0.3, 1.2, 0.5, 2.5, 0.8];
@@ -104,6 +106,19 @@ async function child(name, hours) {
   );
 }
 
+/** The resident set over the hours, a line for each mode. */
+const pictureOf = (modes) => ({
+  width: 640,
+  height: 320,
+  data: { values: modes.flatMap(({ mode, points }) => points.map((point) => ({ mode, ...point }))) },
+  mark: 'line',
+  encoding: {
+    x: { field: 'hours', type: 'quantitative', title: 'hours of audio in one session' },
+    y: { field: 'rssMB', type: 'quantitative', title: 'resident set, MB', scale: { zero: true } },
+    color: { field: 'mode', type: 'nominal', title: null },
+  },
+});
+
 async function run(options) {
   const hours = options.hours ?? HOURS_STANDARD;
   const names = options.modes?.split(',') ?? Object.keys(MODES);
@@ -123,10 +138,14 @@ async function run(options) {
         `RSS ${result.slopeMBPerHour.toFixed(3)} MB an hour, ${result.growthMB.toFixed(1)} MB in all`,
     );
   }
+  if (options.output !== undefined) {
+    fs.mkdirSync(options.output, { recursive: true });
+    await writePicture(pictureOf(modes), path.join(options.output, 'stress.png'));
+  }
   const met = modes.every((mode) => mode.slopeMBPerHour < SLOPE_MB_MAX);
   return { hours, slopeMBPerHourMax: SLOPE_MB_MAX, cores: os.availableParallelism(), modes, met };
 }
 
-module.exports = { run };
+module.exports = { run, pictureOf };
 
 if (require.main === module) void child(process.argv[2], Number(process.argv[3]));
