@@ -47,22 +47,35 @@ function recorders() {
   ];
 }
 
-/** Starts a program and resolves with it, or with undefined where it is not installed. */
-async function start([program, ...args]) {
+/** Starts a program and resolves with what it writes, or with undefined where it is not installed. */
+async function start([program, ...args], stop) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  return once(child, 'spawn').then(
-    () => child,
-    () => undefined,
+  const closed = new Promise((resolve) => child.once('close', (...how) => resolve(how)));
+  const found = await once(child, 'spawn').then(
+    () => true,
+    () => false,
   );
+  if (!found) return undefined;
+  stop.addEventListener('abort', () => child.kill(), { once: true });
+  return output(program, child.stdout, closed, stop);
 }
 
-/** The microphone's samples, until the program is stopped. */
-async function* recorded(stop) {
-  let child;
-  for (const command of recorders()) child ??= await start(command);
-  if (child === undefined) throw new Error('found neither arecord nor ffmpeg; name a program by --recorder');
-  stop.addEventListener('abort', () => child.kill(), { once: true });
-  yield* child.stdout;
+/** What a program writes, until it ends or is stopped. One that failed has ended the audio; it is told behind the captions. */
+async function* output(program, samples, closed, stop) {
+  yield* samples;
+  const [code, signal] = await closed;
+  if (code !== 0 && !stop.aborted) fail(`${program} ended with ${signal ?? `exit code ${code}`}`);
+}
+
+/** The microphone's samples. */
+async function listen(stop) {
+  const commands = recorders();
+  for (const command of commands) {
+    const samples = await start(command, stop);
+    if (samples !== undefined) return { rateHz: RATE_HZ, samples };
+  }
+  const programs = commands.map(([program]) => program).join(' or ');
+  throw new Error(`could not start ${programs}; name a program by --recorder`);
 }
 
 /** Rate and samples of a WAV file of 16-bit integers, one channel. */
@@ -98,10 +111,14 @@ async function openFile(file, stop) {
   const wav = readWav(await readFile(file));
   if (wav !== undefined) return { rateHz: wav.rateHz, samples: paced(wav.pcm, wav.rateHz, stop) };
   const pcm = ['-ac', '1', '-ar', `${RATE_HZ}`, '-f', 's16le', '-'];
-  const child = await start(['ffmpeg', '-v', 'error', '-re', '-i', file, ...pcm]);
-  if (child === undefined) throw new Error(`${file} is no 16-bit mono WAV file, and ffmpeg was not found`);
-  stop.addEventListener('abort', () => child.kill(), { once: true });
-  return { rateHz: RATE_HZ, samples: child.stdout };
+  const samples = await start(['ffmpeg', '-v', 'error', '-re', '-i', file, ...pcm], stop);
+  if (samples === undefined) throw new Error(`${file} is no 16-bit mono WAV file, and ffmpeg was not found`);
+  return { rateHz: RATE_HZ, samples };
+}
+
+function fail(message) {
+  console.error(`live-captions: ${message}`);
+  process.exitCode = 1;
 }
 
 function clock(ms) {
@@ -135,10 +152,11 @@ async function captions(events) {
 
 const stopping = new AbortController();
 process.once('SIGINT', () => stopping.abort());
-const asr = await Recognizer.open({ model: values.model, sessionsMax: 1 });
+let asr;
 try {
+  asr = await Recognizer.open({ model: values.model, sessionsMax: 1 });
   const { rateHz, samples } = listens
-    ? { rateHz: RATE_HZ, samples: recorded(stopping.signal) }
+    ? await listen(stopping.signal)
     : await openFile(positionals[0], stopping.signal);
   // One pipeline: a slow reader of the captions slows the recognizer, and a full recognizer the source.
   await pipeline(
@@ -150,6 +168,10 @@ try {
     }),
     captions,
   );
+} catch (error) {
+  fail(error.message);
 } finally {
-  await asr.close();
+  // A program that still runs would keep this one alive.
+  stopping.abort();
+  await asr?.close();
 }

@@ -22,14 +22,15 @@ const { values, positionals: files } = parseArgs({
     concurrency: { type: 'string', default: '4' },
   },
 });
-if (files.length === 0) {
+const windowMs = Number(values.seconds) * 1000;
+const concurrency = Math.min(files.length, Number(values.concurrency));
+if (files.length === 0 || !(windowMs > 0 && windowMs < Infinity) || !(concurrency >= 1)) {
   console.error(
     'usage: pipeline.mjs [--keywords A,B] [--seconds N] [--concurrency N] [--model NAME] FILE...',
   );
   process.exit(2);
 }
 const keywords = values.keywords.split(',').filter((word) => word !== '');
-const windowMs = Number(values.seconds) * 1000;
 
 /** Events of a session -> the words of its finished utterances, one by one. */
 function spokenWords() {
@@ -100,7 +101,6 @@ function jsonLines() {
   });
 }
 
-const concurrency = Math.min(files.length, Number(values.concurrency));
 process.stdout.setMaxListeners(0);
 const asr = await Recognizer.open({ model: values.model, sessionsMax: concurrency });
 let failed = false;

@@ -337,7 +337,8 @@ export class Recognizer {
   /**
    * Transcribes a source while it comes, in a session of its own, and gives what becomes known. Samples are taken in the chunks in
    * which they come, at `sampleRateHz`; files and streams of their bytes are decoded. Leaving the loop closes session and source.
-   * Throws what `openSession` does, what the source fails with, ERR_AUDIO_DECODE, or `signal.reason`.
+   * Throws what `openSession` does, what the source fails with, ERR_AUDIO_DECODE, or `signal.reason`. A source that fails ends the
+   * audio: its remaining events come first, then its reason is thrown.
    */
   stream(source: LiveSource, options: StreamOptions = {}): AsyncGenerator<SessionEvent, void, undefined> {
     const open = () => {
@@ -352,6 +353,7 @@ export class Recognizer {
   /**
    * A session as a stream of Node's: chunks of PCM bytes, cut anywhere, or sample arrays in, SessionEvent objects out. Throws as
    * `openSession` does. Destroying it closes the session; one that is neither ended nor destroyed keeps its slot until it is collected.
+   * A pipeline whose source fails destroys it, and what it has not given yet is lost.
    */
   createTransform(options: TransformOptions = {}): Duplex {
     return nodeTransform(...this.transformOf(options));

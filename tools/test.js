@@ -132,6 +132,9 @@ function typescript() {
   step('vitest', vitest);
   // A consumer written as an ES module and one in CommonJS, both only compiled.
   step('types', () => run(bin('tsc'), ['-p', path.join('test', 'types')]));
+  step("types, without a browser's", () =>
+    run(bin('tsc'), ['-p', path.join('test', 'types', 'tsconfig.node.json')]),
+  );
   step('biome', () => run(bin('biome'), ['check', '--no-errors-on-unmatched', '.']));
   step('tidy', () => run(process.execPath, ['tools/tidy.js']));
 }

@@ -17,7 +17,7 @@ export async function detectFormat(source: ByteSource): Promise<AudioFormat> {
   throw decodeError(
     source,
     describeHead(head),
-    `Convert it first, for example: ffmpeg -i INPUT -ar 16000 -ac 1 out.wav`,
+    'Convert it first, for example: ffmpeg -i INPUT -ar 16000 -ac 1 out.wav. Raw PCM: createTransform(), or trt-asr stream --raw s16le.',
   );
 }
 

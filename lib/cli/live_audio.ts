@@ -53,17 +53,19 @@ async function checkFile(file: string): Promise<void> {
   if (found.isDirectory()) throw badArgument('FILE', 'a file', file, 'It is a folder.');
 }
 
-/** The chunks until they end or the signal aborts: what was read by then is all of the audio. */
-export async function* untilAborted(audio: LiveAudio, signal: AbortSignal): AsyncGenerator<Chunk> {
+/**
+ * The chunks until they end or the signal aborts: what was read by then is all of the audio. Bytes behind the last whole sample
+ * are dropped. Audio that fails ends, too, so that what came before becomes text; `onFailure` gets the reason.
+ */
+export async function* untilAborted(
+  audio: LiveAudio,
+  signal: AbortSignal,
+  onFailure: (reason: unknown) => void,
+): AsyncGenerator<Chunk> {
   const whole = new WholeSamples(audio.stride);
   for (;;) {
-    const next = await nextUnlessAborted(audio.chunks, signal);
-    if (next === undefined) return;
-    if (next.done === true) {
-      // Bytes that make no sample are an error of the audio, where nobody has cut it.
-      yield* whole.rest();
-      return;
-    }
+    const next = await nextUnlessAborted(audio.chunks, signal).catch(onFailure);
+    if (next === undefined || next.done === true) return;
     const chunk = whole.take(next.value);
     if (chunk.length > 0) yield chunk;
   }
@@ -98,10 +100,6 @@ class WholeSamples {
     const whole = bytes.length - (bytes.length % this.stride);
     this.left = Buffer.from(bytes.subarray(whole));
     return bytes.subarray(0, whole);
-  }
-
-  *rest(): Generator<Chunk> {
-    if (this.left.length > 0) yield this.left;
   }
 }
 

@@ -78,7 +78,10 @@ async function show(
   options: Options,
   signal: AbortSignal,
 ): Promise<void> {
-  const heard = untilAborted(audio, signal);
+  let failure: { reason: unknown } | undefined;
+  const heard = untilAborted(audio, signal, (reason) => {
+    failure = { reason };
+  });
   const view = openView(process.stdout, options.json === true);
   const transform: TransformOptions = {
     sampleRateHz: audio.rateHz,
@@ -93,6 +96,7 @@ async function show(
       for await (const event of events) await view.show(event);
     },
   );
+  if (failure !== undefined) throw failure.reason;
 }
 
 /** `trt-asr stream FILE`: live audio, or a file as if it were, to text as it is spoken. */

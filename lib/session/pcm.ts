@@ -6,7 +6,10 @@ export type PcmFormat = 's16le' | 'f32le';
 
 const SAMPLE_BYTES = { s16le: 2, f32le: 4 };
 
-/** Bytes of raw audio, cut anywhere, or sample arrays -> samples of a session. */
+/**
+ * Bytes of raw audio, cut anywhere, or sample arrays -> samples of a session. Bytes at the end that make no sample are dropped:
+ * audio that is cut off, as when a pipe breaks, may end anywhere.
+ */
 export class PcmReader {
   /** The beginning of a sample whose other bytes have not come yet. */
   private rest: Uint8Array = new Uint8Array(0);
@@ -16,7 +19,7 @@ export class PcmReader {
   /** Resolves when the session has taken the chunk. */
   async write(session: LiveSession, chunk: unknown): Promise<void> {
     if (chunk instanceof Float32Array || chunk instanceof Int16Array) {
-      this.assertWhole();
+      this.assertAligned();
       return session.write(chunk);
     }
     if (!(chunk instanceof Uint8Array)) {
@@ -26,15 +29,15 @@ export class PcmReader {
     return session.write(this.samples(chunk));
   }
 
-  /** Throws ERR_AUDIO_DECODE when bytes are left that make no sample. */
-  assertWhole(): void {
+  /** Throws ERR_AUDIO_DECODE when a sample has begun as bytes: an array cannot be its other half. */
+  private assertAligned(): void {
     if (this.rest.length === 0) return;
     throw new AsrError({
       code: 'ERR_AUDIO_DECODE',
       field: `audio of format ${this.format}`,
       expected: `samples of ${SAMPLE_BYTES[this.format]} bytes`,
-      received: `${this.rest.length} bytes behind the last one`,
-      remedy: 'Check the format; what came before has been taken.',
+      received: `a sample array behind ${this.rest.length} bytes of one`,
+      remedy: 'Check the format, and write whole samples before an array.',
     });
   }
 

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { type AudioSource, openAudio } from '../audio';
+import { badArgument } from '../errors';
 import type { SessionEvent } from './events';
 import type { LiveSession } from './live_session';
 
@@ -42,7 +43,10 @@ async function openInput(source: LiveSource, signal: AbortSignal | undefined): P
   return { next: () => iterator.next(), leave };
 }
 
-/** Feeds a source to a session of its own and gives the events. Leaving closes both, also while the source stalls. */
+/**
+ * Feeds a source to a session of its own and gives the events. Leaving closes both, also while the source stalls. A source that
+ * fails ends the audio: what came before becomes final, and behind the last event its reason is thrown.
+ */
 export function streamSource(
   open: () => LiveSession,
   source: LiveSource,
@@ -55,6 +59,7 @@ export function streamSource(
     void feeding.run(source, session.signal);
     try {
       yield* events;
+      if (feeding.failure !== undefined) throw feeding.failure.reason;
     } finally {
       feeding.leave();
       await session.close();
@@ -70,27 +75,35 @@ export function streamSource(
 }
 
 class Feeding {
+  /** Why the audio ended too early. */
+  failure: { reason: unknown } | undefined;
   private input: Input | undefined;
   private left = false;
 
   constructor(private readonly session: LiveSession) {}
 
-  /** Never rejects: what goes wrong is the session's failure. */
+  /** Never rejects: a source that cannot be opened fails the session, one that fails later ends it. */
   async run(source: LiveSource, signal: AbortSignal | undefined): Promise<void> {
     try {
       this.input = await openInput(source, signal);
-      if (this.left) return this.input.leave();
-      await this.feed(this.input);
-      await this.session.end();
     } catch (reason) {
-      this.session.fail(reason);
+      return this.session.fail(reason);
     }
+    if (this.left) return this.input.leave();
+    try {
+      await this.feed(this.input);
+    } catch (reason) {
+      this.failure = { reason };
+    }
+    // A session that failed meanwhile tells its reader.
+    await this.session.end().catch(() => {});
   }
 
   private async feed(input: Input): Promise<void> {
     for (;;) {
       const { value, done } = await input.next();
       if (done || this.left) return;
+      if (value instanceof Uint8Array) throw rawBytes(value);
       await this.session.write(value as Float32Array);
     }
   }
@@ -99,4 +112,10 @@ class Feeding {
     this.left = true;
     this.input?.leave();
   }
+}
+
+function rawBytes(value: Uint8Array): Error {
+  const remedy =
+    'Raw PCM: createTransform() or createWebTransform(). An encoded file: Readable.fromWeb(body).';
+  return badArgument('samples', 'a Float32Array or an Int16Array', value, remedy);
 }

@@ -1,5 +1,4 @@
 import { Duplex } from 'node:stream';
-import { ReadableStream, WritableStream } from 'node:stream/web';
 import { checkChoice } from '../options';
 import type { SessionEvent } from './events';
 import type { LiveSession } from './live_session';
@@ -12,11 +11,14 @@ export type { PcmFormat } from './pcm';
 export type StreamOptions = Omit<SessionOptions, 'transcript'>;
 
 export interface TransformOptions extends StreamOptions {
-  /** What bytes are: little-endian 16-bit integers or 32-bit floats, mono. Sample arrays need no format. Default 's16le'. */
+  /**
+   * What bytes are: little-endian 16-bit integers or 32-bit floats, mono. Sample arrays need no format. Bytes behind the last whole
+   * sample are dropped. Default 's16le'.
+   */
   format?: PcmFormat;
 }
 
-/** A pair for `pipeThrough`. */
+/** A pair for `pipeThrough`, in the types of the global streams: Node's, or the DOM's where that library is on. */
 export interface WebTransform {
   readonly readable: ReadableStream<SessionEvent>;
   readonly writable: WritableStream<Uint8Array | Float32Array | Int16Array>;
@@ -32,14 +34,13 @@ export function checkFormat(name: string, format: unknown): PcmFormat {
 /** Chunks that a transform takes ahead of the session, which has a queue of its own behind it. */
 const CHUNKS_AHEAD = 4;
 
-/** Audio in, events out, as a stream of Node's. Destroying it, or either end of a pipeline, closes the session. */
+/**
+ * Audio in, events out, as a stream of Node's. Destroying it closes the session, and what it has not given yet is lost. So it is
+ * in a pipeline whose source fails, for Node destroys all of that; a source that is to lose nothing ends instead, or goes to `stream`.
+ */
 export function nodeTransform(session: LiveSession, format: PcmFormat): Duplex {
   const pcm = new PcmReader(format);
   const events = session.events();
-  const finish = async () => {
-    pcm.assertWhole();
-    await session.end();
-  };
   return new Duplex({
     objectMode: true,
     writableHighWaterMark: CHUNKS_AHEAD,
@@ -49,7 +50,7 @@ export function nodeTransform(session: LiveSession, format: PcmFormat): Duplex {
       settle(pcm.write(session, chunk), done);
     },
     final(done) {
-      settle(finish(), done);
+      settle(ended(session), done);
     },
     read() {
       events.next().then(
@@ -63,7 +64,7 @@ export function nodeTransform(session: LiveSession, format: PcmFormat): Duplex {
   });
 }
 
-/** The same for streams of the web. Cancelling or aborting either end closes the session. */
+/** The same for streams of the web. Cancelling or aborting either end closes the session, and a source that fails aborts it. */
 export function webTransform(session: LiveSession, format: PcmFormat): WebTransform {
   const pcm = new PcmReader(format);
   const events = session.events();
@@ -74,10 +75,15 @@ export function webTransform(session: LiveSession, format: PcmFormat): WebTransf
       throw reason;
     });
   };
+  let sink: WritableStreamDefaultController;
   const readable = new ReadableStream<SessionEvent>(
     {
       async pull(controller) {
-        const { value, done } = await events.next();
+        const { value, done } = await events.next().catch((reason: unknown) => {
+          // The writer learns it at once, also while it has nothing to write: its source can then be let go.
+          sink.error(reason);
+          throw reason;
+        });
         if (done) controller.close();
         else controller.enqueue(value);
       },
@@ -85,14 +91,13 @@ export function webTransform(session: LiveSession, format: PcmFormat): WebTransf
     },
     { highWaterMark: 0 },
   );
-  const finish = async (): Promise<void> => {
-    pcm.assertWhole();
-    await session.end();
-  };
   const writable = new WritableStream<Uint8Array | Float32Array | Int16Array>(
     {
+      start(controller) {
+        sink = controller;
+      },
       write: (chunk) => orFail(pcm.write(session, chunk)),
-      close: () => orFail(finish()),
+      close: () => orFail(ended(session)),
       async abort(reason) {
         session.fail(reason);
         await session.close();
@@ -101,6 +106,10 @@ export function webTransform(session: LiveSession, format: PcmFormat): WebTransf
     { highWaterMark: CHUNKS_AHEAD },
   );
   return { readable, writable };
+}
+
+async function ended(session: LiveSession): Promise<void> {
+  await session.end();
 }
 
 function settle(work: Promise<void>, done: (error?: Error | null) => void): void {

@@ -1,7 +1,6 @@
 // How a TypeScript consumer writes it as an ES module. This file is compiled and never run; each
 // `@ts-expect-error` fails the compilation when the line below it is accepted.
 import type { Duplex } from 'node:stream';
-import type { ReadableStream } from 'node:stream/web';
 import {
   AsrError,
   type AsrErrorCode,
@@ -118,6 +117,9 @@ export async function sessions(chunks: AsyncIterable<Int16Array>, signal: AbortS
   const { readable, writable } = asr.createWebTransform({ format: 's16le' });
   const web: ReadableStream<SessionEvent> = readable;
   await writable.getWriter().write(new Uint8Array(2));
+  const body = (await fetch('https://example.com/live.s16')).body as ReadableStream<Uint8Array>;
+  for await (const event of body.pipeThrough(asr.createWebTransform()))
+    if (event.type === 'final') return event.text;
 
   // @ts-expect-error a misspelled option is an error
   asr.openSession({ sampleRate: 16_000 });

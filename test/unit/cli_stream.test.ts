@@ -106,6 +106,23 @@ describe('trt-asr stream', () => {
     });
   });
 
+  test('audio that is cut off gives what came before', async () => {
+    const bytes = await rawWelcome();
+    const odd = start(['stream', '--raw', 's16le', '-']);
+    odd.child.stdin.end(Buffer.concat([bytes, Buffer.alloc(1)]));
+    expect(await odd.finished).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^Welcome/),
+      stderr: '',
+    });
+
+    const flac = start(['stream', '-']);
+    flac.child.stdin.end((await readFile(example('weather.flac'))).subarray(0, 60_000));
+    const result = await flac.finished;
+    expect(result).toMatchObject({ code: 3, stdout: expect.stringMatching(/^Good evening, .*\n$/) });
+    expect(result.stderr).toMatch(/^trt-asr: ERR_AUDIO_DECODE: Expected whole FLAC data .*\n$/);
+  });
+
   test('another rate is resampled', async () => {
     // Every sample twice: the same speech at 32 kHz.
     const samples = new Int16Array(Uint8Array.from(await rawWelcome()).buffer);

@@ -64,12 +64,34 @@ describe('live-captions.mjs', () => {
     });
     expect(await run('live-captions.mjs', 'nonsense.wav')).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/ENOENT/),
+      stderr: expect.stringMatching(/^live-captions: ENOENT: .*\n$/),
     });
     expect(await run('live-captions.mjs', '--recorder', '/nonsense/recorder')).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/name a program by --recorder/),
+      stderr: 'live-captions: could not start /nonsense/recorder; name a program by --recorder\n',
     });
+  });
+
+  test('a recorder that fails is told, behind what was said until then', async () => {
+    const wav = readFileSync(example('welcome.wav'));
+    writeFileSync(raw, wav.subarray(wav.indexOf('data') + 8));
+    const result = await run('live-captions.mjs', '--recorder', `cat ${raw} /nonsense/audio`);
+    expect(result).toMatchObject({ code: 1, stdout: expect.stringMatching(heard) });
+    expect(result.stderr).toMatch(/^live-captions: cat ended with exit code 1$/m);
+  });
+
+  test('an option that is refused leaves no recorder behind', async () => {
+    const recorder = `tail -f ${example('welcome.wav')}`;
+    expect(await run('live-captions.mjs', '--recorder', recorder, '--silence', '1')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^live-captions: Expected .* options\.endpoint\.silenceMs .*\n$/),
+    });
+  });
+
+  test.runIf(hasFfmpeg)('a file that is no audio is told', async () => {
+    const result = await run('live-captions.mjs', 'package.json');
+    expect(result).toMatchObject({ code: 1, stdout: '' });
+    expect(result.stderr).toMatch(/^live-captions: ffmpeg ended with exit code \d+$/m);
   });
 });
 
@@ -126,7 +148,13 @@ describe('pipeline.mjs', () => {
     expect(talliesOf(result.stdout)).toMatchObject([{ file: 'weather.flac', words: 13 }]);
   });
 
-  test('without files it tells its use', async () => {
-    expect(await run('pipeline.mjs')).toMatchObject({ code: 2, stderr: expect.stringMatching(/^usage: /) });
+  test.each([
+    [[]],
+    [['--seconds', '0', 'a.wav']],
+    [['--seconds', 'nonsense', 'a.wav']],
+    [['--concurrency', '0', 'a.wav']],
+  ])('%j is a wrong use', async (args) => {
+    const result = await run('pipeline.mjs', ...args);
+    expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/^usage: /) });
   });
 });

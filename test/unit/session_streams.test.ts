@@ -3,7 +3,6 @@ import { createReadStream, readFileSync } from 'node:fs';
 import * as path from 'node:path';
 import { PassThrough, Readable, Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { ReadableStream } from 'node:stream/web';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SessionEvent } from '../../dist/index';
 import { fixtures } from './golden';
@@ -68,6 +67,18 @@ describe('createTransform', () => {
   ])('takes %s', async (_, chunks, options) => {
     const events: SessionEvent[] = [];
     await pipeline(Readable.from(chunks), asr.createTransform(options), collect(events));
+    expect(words(events)).toBe(wanted);
+    expect(events.at(-1)).toMatchObject({ type: 'end', durationMs: (integers.length * 1000) / 16000 });
+    await expectAllFree();
+  });
+
+  test.each([
+    ['s16le', bytes, 1],
+    ['f32le', floatBytes, 3],
+  ] as const)('drops what is behind the last whole sample of %s', async (format, whole, rest) => {
+    const events: SessionEvent[] = [];
+    const source = Readable.from(cut(Buffer.concat([whole, Buffer.alloc(rest)]), 4096));
+    await pipeline(source, asr.createTransform({ format }), collect(events));
     expect(words(events)).toBe(wanted);
     expect(events.at(-1)).toMatchObject({ type: 'end', durationMs: (integers.length * 1000) / 16000 });
     await expectAllFree();
@@ -163,7 +174,6 @@ describe('createTransform', () => {
   test.each([
     ['a string', ['abc'], {}, 'ERR_BAD_ARGUMENT', 'chunk'],
     ['doubles', [new Float64Array(4)], {}, 'ERR_BAD_ARGUMENT', 'chunk'],
-    ['half a sample at the end', [Buffer.alloc(3)], {}, 'ERR_AUDIO_DECODE', 'audio of format s16le'],
     [
       'an array behind half a sample',
       [Buffer.alloc(3), floats],
@@ -206,9 +216,9 @@ describe('createTransform', () => {
 });
 
 describe('createWebTransform', () => {
-  const from = (chunks: Iterable<unknown>) => {
+  const from = (chunks: Iterable<Uint8Array | Float32Array>) => {
     const iterator = chunks[Symbol.iterator]();
-    return new ReadableStream({
+    return new ReadableStream<Uint8Array | Float32Array>({
       pull(controller) {
         const { value, done } = iterator.next();
         if (done) controller.close();
@@ -218,9 +228,10 @@ describe('createWebTransform', () => {
   };
 
   test('takes bytes and arrays through pipeThrough', async () => {
-    for (const chunks of [cut(bytes, 1001), cut(floats, 800)]) {
-      const events = from(chunks).pipeThrough(asr.createWebTransform() as never);
-      expect(words(await all(events as never))).toBe(wanted);
+    // The last ends in the middle of a sample.
+    for (const chunks of [cut(bytes, 1001), cut(floats, 800), [bytes, Buffer.alloc(1)]]) {
+      const events = from(chunks).pipeThrough(asr.createWebTransform());
+      expect(words(await all(events))).toBe(wanted);
     }
     await expectAllFree();
   });
@@ -243,6 +254,23 @@ describe('createWebTransform', () => {
     await expectAllFree();
   });
 
+  test('fails both ends when it is aborted, though nothing is written', async () => {
+    const abort = new AbortController();
+    let cancelled: unknown;
+    const stalled = new ReadableStream<Uint8Array>({
+      cancel(reason) {
+        cancelled = reason;
+      },
+    });
+    const reading = failure(all(stalled.pipeThrough(asr.createWebTransform({ signal: abort.signal }))));
+    const reason = new Error('enough');
+    setTimeout(() => abort.abort(reason), 20);
+    expect(await reading).toBe(reason);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(cancelled).toBe(reason);
+    await expectAllFree();
+  });
+
   test('fails both ends with a chunk that is none', async () => {
     const { readable, writable } = asr.createWebTransform();
     const reading = asrFailure(all(readable));
@@ -250,6 +278,76 @@ describe('createWebTransform', () => {
     writer.closed.catch(() => {});
     expect((await asrFailure(writer.write('abc' as never))).field).toBe('chunk');
     expect((await reading).field).toBe('chunk');
+    await expectAllFree();
+  });
+});
+
+describe('stream', () => {
+  /** The events that come, and what is thrown behind them. */
+  async function until(events: AsyncIterable<SessionEvent>): Promise<[SessionEvent[], unknown]> {
+    const list: SessionEvent[] = [];
+    try {
+      for await (const event of events) list.push(event);
+    } catch (reason) {
+      return [list, reason];
+    }
+    return expect.fail('it succeeded');
+  }
+
+  async function* broken<T>(chunks: Iterable<T>, reason: unknown): AsyncGenerator<T> {
+    yield* chunks;
+    throw reason;
+  }
+
+  test.each(['generator', 'Readable'])('a %s that fails ends the audio; nothing is lost', async (kind) => {
+    const boom = new Error('unplugged');
+    const chunks = broken(cut(integers, 1600), boom);
+    const [events, reason] = await until(asr.stream(kind === 'Readable' ? Readable.from(chunks) : chunks));
+    expect(reason).toBe(boom);
+    expect(words(events)).toBe(wanted);
+    expect(events.at(-1)).toMatchObject({ type: 'end', durationMs: (integers.length * 1000) / 16000 });
+    await expectAllFree();
+  });
+
+  test('a file that is cut off gives what it has', async () => {
+    const flac = readFileSync(path.join(fixtures, '..', '..', 'examples', 'weather.flac'));
+    const [events, reason] = await until(asr.stream(flac.subarray(0, 60_000)));
+    expect(reason).toMatchObject({ code: 'ERR_AUDIO_DECODE', field: expect.stringContaining('FLAC') });
+    expect(words(events)).toMatch(/^Good evening/);
+    await expectAllFree();
+  });
+
+  test('a source that cannot be opened gives no event', async () => {
+    const [events, reason] = await until(asr.stream('/no/such.wav'));
+    expect(reason).toMatchObject({ code: 'ERR_BAD_ARGUMENT' });
+    expect(events).toEqual([]);
+    await expectAllFree();
+  });
+
+  test('an abort is no end of the audio', async () => {
+    const abort = new AbortController();
+    async function* stalled(): AsyncGenerator<Int16Array> {
+      yield integers;
+      abort.abort('enough');
+      throw new Error('of no interest');
+    }
+    const [events, reason] = await until(asr.stream(stalled(), { signal: abort.signal }));
+    expect(reason).toBe('enough');
+    expect(words(events)).toBe('');
+    await expectAllFree();
+  });
+
+  test('of raw bytes names the calls that take them', async () => {
+    const web = new ReadableStream<Uint8Array>({
+      start(controller) {
+        controller.enqueue(Uint8Array.from(bytes));
+        controller.close();
+      },
+    });
+    const [, reason] = await until(asr.stream(web as never));
+    expect(reason).toMatchObject({ code: 'ERR_BAD_ARGUMENT', field: 'samples' });
+    expect((reason as Error).message).toContain('createTransform()');
+    expect((await asrFailure(all(asr.stream(bytes.subarray(0, 64_000))))).remedy).toContain('--raw s16le');
     await expectAllFree();
   });
 });
