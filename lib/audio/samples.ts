@@ -8,11 +8,24 @@ export function copyAsFloat(samples: Float32Array | Int16Array): Float32Array<Ar
   return copy;
 }
 
-/** Throws ERR_BAD_ARGUMENT naming the first sample that is not finite; `offset` is the position of samples[0]. */
+// CONTRACT: no sample of a caller's is larger, of either sign. SOURCE: ours; 16-bit integers that nobody scaled are 32,768 at most, and
+// the words of those come out right. WHY: bytes in the wrong order or read from an odd offset are floats of any size; their power
+// overflows in the features, and the model would be blamed. TODO: none.
+const MAGNITUDE_MAX = 1_000_000;
+
+/**
+ * Throws ERR_BAD_ARGUMENT naming the first sample that is not finite, or too large to be audio; `offset` is the position of
+ * samples[0].
+ */
 export function assertFinite(samples: Float32Array, offset: number): Float32Array {
   for (let index = 0; index < samples.length; index++) {
     const sample = samples[index] as number;
-    if (!Number.isFinite(sample)) throw badArgument(`samples[${offset + index}]`, 'a finite number', sample);
+    if (Math.abs(sample) <= MAGNITUDE_MAX) continue;
+    const field = `samples[${offset + index}]`;
+    if (!Number.isFinite(sample)) throw badArgument(field, 'a finite number', sample);
+    const remedy =
+      'Float32 samples lie in [-1, 1]; look at the byte order and the offset they are read with.';
+    throw badArgument(field, `a number within ±${MAGNITUDE_MAX}`, sample, remedy);
   }
   return samples;
 }

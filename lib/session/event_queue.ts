@@ -1,10 +1,16 @@
 import { AsrError } from '../errors';
 import { limits } from '../limits.generated';
 import type { SessionEvent } from './events';
+import { quiet } from './quiet';
 
 type Result = IteratorResult<SessionEvent, undefined>;
 type Waiter = { resolve: (result: Result) => void; reject: (reason: unknown) => void };
 type Outcome = 'end' | { reason: unknown };
+
+/** Whether a writer waits for the reader: apart from the queue, for what outlives it. */
+export interface Backlog {
+  writerWaits: boolean;
+}
 
 /**
  * The events of a session on their way to its one reader. Of partials that nobody has read the newest is kept, for it replaces
@@ -19,7 +25,10 @@ export class EventQueue {
   private release: (() => void) | undefined;
 
   /** `hold` keeps the process alive until what it returns is called. */
-  constructor(private readonly hold: () => () => void) {}
+  constructor(
+    private readonly hold: () => () => void,
+    private readonly backlog: Backlog,
+  ) {}
 
   get hasReader(): boolean {
     return this.reader !== undefined;
@@ -29,10 +38,16 @@ export class EventQueue {
     return this.events.length >= limits.sessionEventsMax;
   }
 
-  /** Resolves when events were read, or when nobody reads any more. One caller at a time. */
+  /** Resolves when events were read, or when nobody reads any more. The process lives until then. One caller at a time. */
   room(): Promise<void> {
+    const release = this.hold();
+    this.backlog.writerWaits = true;
     return new Promise((resolve) => {
-      this.roomWanted = resolve;
+      this.roomWanted = () => {
+        this.backlog.writerWaits = false;
+        release();
+        resolve();
+      };
     });
   }
 
@@ -77,7 +92,7 @@ export class EventQueue {
       });
     }
     const iterator: AsyncIterableIterator<SessionEvent> = {
-      next: () => this.next(iterator),
+      next: () => quiet(this.next(iterator)),
       return: async () => {
         this.leave(iterator);
         return { value: undefined, done: true };

@@ -8,7 +8,6 @@ import {
 } from '../binding';
 import { AsrError, badArgument } from '../errors';
 import { checkOptions } from '../options';
-import type { Session, WriteOptions } from '../session';
 import type { Slots } from '../slots';
 import {
   type Identity,
@@ -19,10 +18,13 @@ import {
   wordsOf,
 } from '../transcript';
 import { Utterance } from '../utterance';
-import { EventQueue } from './event_queue';
+import type { Session, WriteOptions } from './api';
+import { type Backlog, EventQueue } from './event_queue';
 import type { FinalEvent, SessionEvent } from './events';
 import { Inlet, type Samples } from './inlet';
 import type { SessionSettings } from './options';
+import { quiet } from './quiet';
+import { heed } from './signals';
 
 /** What a session needs of its recognizer. */
 export interface SessionHost {
@@ -32,6 +34,10 @@ export interface SessionHost {
   pieces: readonly string[];
   identity: Identity;
 }
+
+const UNREAD_WARNING =
+  'A speech session was garbage-collected while a write waited for its events to be read. ' +
+  'Begin to read before or while you write, and close a session that is not wanted any more.';
 
 /** Sessions that were dropped without being closed give their slots back. */
 const dropped = new FinalizationRegistry<() => void>((release) => release());
@@ -60,18 +66,30 @@ export class LiveSession implements Session {
     settings.signal?.throwIfAborted();
     const self = new WeakRef(this);
     this.utterance = openUtterance(self, host, settings);
-    dropped.register(this, cancelling(this.utterance));
-    this.queue = new EventQueue(() => this.utterance.hold());
+    const backlog = { writerWaits: false };
+    this.queue = new EventQueue(() => this.utterance.hold(), backlog);
     this.inlet = new Inlet(this.utterance, this.queue, loadAddon(), settings.sampleRateHz);
     this.builder = new TranscriptBuilder(settings.timestamps, host.engine, host.pieces);
     this.leaveSignal = heed(settings.signal, self);
+    dropped.register(this, cancelling(this.utterance, this.leaveSignal, backlog));
   }
 
   get signal(): AbortSignal | undefined {
     return this.settings.signal;
   }
 
-  async write(samples: Samples, options?: WriteOptions): Promise<void> {
+  write(samples: Samples, options?: WriteOptions): Promise<void> {
+    try {
+      this.checkWrite(samples, options);
+    } catch (reason) {
+      return Promise.reject(reason);
+    }
+    if (this.failure !== undefined) return quiet(Promise.reject(this.failure.reason));
+    if (this.ending !== undefined) return Promise.reject(closedError('write', 'one that has ended'));
+    return this.inlet.write(samples);
+  }
+
+  private checkWrite(samples: Samples, options: WriteOptions | undefined): void {
     if (options !== undefined) checkOptions('options', options, ['sampleRateHz']);
     if (!(samples instanceof Float32Array || samples instanceof Int16Array))
       throw badArgument('samples', 'a Float32Array or an Int16Array', samples);
@@ -82,15 +100,18 @@ export class LiveSession implements Session {
       const remedy = 'A session has one rate: give it to openSession, or open a session for each rate.';
       throw badArgument('options.sampleRateHz', expected, rateHz, remedy);
     }
-    this.assertOpen('write');
-    return this.inlet.write(samples);
   }
 
   end(): Promise<Transcript> {
-    this.ending ??= new Promise((resolve, reject) => {
-      this.rejectEnd = reject;
-      this.finish().then(resolve, reject);
-    });
+    this.ending ??= quiet(
+      new Promise((resolve, reject) => {
+        this.rejectEnd = reject;
+        this.finish().then(resolve, (reason: unknown) => {
+          this.fail(reason);
+          reject(reason);
+        });
+      }),
+    );
     return this.ending;
   }
 
@@ -144,10 +165,10 @@ export class LiveSession implements Session {
   }
 
   private async finish(): Promise<Transcript> {
-    this.assertOpen('end');
+    this.assertNotFailed();
     await this.inlet.end();
     await this.utterance.end();
-    if (this.outcome !== undefined) throw this.reason;
+    this.assertNotFailed();
     const { inlet, host } = this;
     const transcript = this.builder.finish(performance.now() - this.startedMs, host.identity, inlet.takenMs);
     const { durationMs, timings } = transcript;
@@ -167,14 +188,12 @@ export class LiveSession implements Session {
     this.utterance.cancel();
   }
 
-  private assertOpen(what: string): void {
-    if (this.outcome !== undefined && this.outcome !== 'ended') throw this.outcome.reason;
-    if (this.outcome === 'ended' || (what === 'write' && this.ending !== undefined))
-      throw closedError(what, 'one that has ended');
+  private assertNotFailed(): void {
+    if (this.failure !== undefined) throw this.failure.reason;
   }
 
-  private get reason(): unknown {
-    return typeof this.outcome === 'object' ? this.outcome.reason : undefined;
+  private get failure(): { reason: unknown } | undefined {
+    return this.outcome === 'ended' ? undefined : this.outcome;
   }
 }
 
@@ -199,16 +218,13 @@ function openUtterance(self: WeakRef<LiveSession>, host: SessionHost, settings: 
   }
 }
 
-function cancelling(utterance: Utterance): () => void {
-  return () => utterance.cancel();
-}
-
-/** Returns what ends the listening. A signal may live much longer than the session. */
-function heed(signal: AbortSignal | undefined, self: WeakRef<LiveSession>): () => void {
-  if (signal === undefined) return () => {};
-  const abort = () => self.deref()?.fail(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  return () => signal.removeEventListener('abort', abort);
+function cancelling(utterance: Utterance, leaveSignal: () => void, backlog: Backlog): () => void {
+  return () => {
+    // Nobody can read any more, so the write would never have ended, and whoever awaits it hears of it in no other way.
+    if (backlog.writerWaits) process.emitWarning(UNREAD_WARNING);
+    leaveSignal();
+    utterance.cancel();
+  };
 }
 
 function sessionLimit(): AsrError {

@@ -1,3 +1,5 @@
+import { Fifo } from './fifo';
+
 // CONTRACT: what the sessions of a thread do in one turn of its event loop, in samples that are resampled. SOURCE: measured, 32,768
 // take about 1 ms. WHY: a hundred sessions that each take a little would stop timers and sockets together, and so would a
 // loop that awaits writes, since they resolve without a turn while there is room. TODO: none.
@@ -8,14 +10,14 @@ interface Waiter {
   resolve: () => void;
 }
 
-const waiters: Waiter[] = [];
+const waiters = new Fifo<Waiter>();
 let spent = 0;
 let scheduled = false;
 
 /** Undefined when work of this cost, in samples that are resampled, may be done at once; else what to wait for first. */
 export function turnFor(cost: number): Promise<void> | undefined {
   schedule();
-  if (spent < SAMPLES_PER_TURN && waiters.length === 0) {
+  if (spent < SAMPLES_PER_TURN && waiters.first === undefined) {
     spent += cost;
     return undefined;
   }

@@ -36,6 +36,53 @@ async function expectClean(script: string, stdout: string, flags = ['--expose-gc
 const worker = (body: string) =>
   `const start = () => new Worker(${JSON.stringify(`${helpers}(async () => {${body}})();`)}, { eval: true });`;
 
+describe('a promise that nobody awaits', () => {
+  test('does not end the process when its session is closed or aborted, or its recognizer closed', async () => {
+    await expectClean(
+      `const works = {
+         write: (session) => { session.write(noise(40)); session.write(noise(1)); },
+         end: async (session) => { session.write(noise(40)); session.end(); },
+         read: (session) => { session.events().next(); },
+       };
+       const ends = {
+         close: ({ session }) => session.close(),
+         abort: async ({ abort }) => { abort.abort(new Error('enough')); },
+         recognizer: ({ it }) => it.close(),
+       };
+       for (const [work, begin] of Object.entries(works)) for (const [how, end] of Object.entries(ends)) {
+         const it = await asr();
+         const abort = new AbortController();
+         const session = it.openSession({ signal: abort.signal });
+         begin(session);
+         await sleep(5);
+         await end({ it, session, abort });
+         session.write(noise(1));
+         session.end();
+         await sleep(5);
+         await it.close();
+         console.log(work, how);
+       }`,
+      ['write', 'end', 'read']
+        .flatMap((work) => ['close', 'abort', 'recognizer'].map((how) => `${work} ${how}\n`))
+        .join(''),
+    );
+  });
+
+  test.each([
+    ['no samples', 'session.write([1])', 'ERR_BAD_ARGUMENT'],
+    ['a number that is no sample', 'session.write(Float32Array.of(NaN))', 'ERR_BAD_ARGUMENT'],
+    ['too much', 'for (let i = 0; i < 70; i++) session.write(noise(1))', 'ERR_OVERLOADED'],
+    ['what comes after the end', 'session.end(); session.write(noise(1))', 'ERR_CLOSED'],
+  ])('ends it when its write is refused: %s', async (_, script, code) => {
+    const { status, stderr } = await run(
+      `const it = await asr(); const session = it.openSession(); ${script}; await sleep(1000);`,
+      [],
+    );
+    expect(status).toBe(99);
+    expect(stderr).toContain(code);
+  });
+});
+
 describe('garbage collection', () => {
   test('takes a thousand sessions that were dropped, with their slots', async () => {
     await expectClean(
@@ -80,6 +127,39 @@ describe('garbage collection', () => {
        await it.close();`,
       'free\n',
     );
+  });
+
+  test('takes what listened on the signal of many, and Node finds no leak', async () => {
+    await expectClean(
+      `const { getEventListeners } = require('node:events');
+       const it = await asr({ sessionsMax: 20 });
+       const { signal } = new AbortController();
+       (() => { for (let i = 0; i < 20; i++) it.openSession({ signal }); })();
+       const before = getEventListeners(signal, 'abort').length;
+       for (let i = 0; i < 100 && getEventListeners(signal, 'abort').length > 0; i++) await sweep();
+       console.log(before, getEventListeners(signal, 'abort').length);
+       await it.close();`,
+      '1 0\n',
+    );
+  });
+
+  test('takes one whose write waits for a reader who will not come, and says so', async () => {
+    const { status, stdout, stderr } = await run(
+      `const it = await asr({ sessionsMax: 1 });
+       (() => {
+         const session = it.openSession({ endpoint: { silenceMs: 100, maxUtteranceMs: 1000 } });
+         session.events();
+         session.write(noise(300));
+       })();
+       for (let i = 0; i < 200; i++) {
+         await sweep();
+         try { it.openSession(); console.log('free'); break; } catch {}
+       }
+       await it.close();`,
+      ['--expose-gc'],
+    );
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'free\n' });
+    expect(stderr).toContain('garbage-collected while a write waited for its events to be read');
   });
 
   test('leaves one alone of which somebody waits for the end', async () => {

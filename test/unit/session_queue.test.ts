@@ -1,4 +1,4 @@
-// How a session's writes and events queue, over a native side that is played: when it takes samples and what it tells is then
+// How a session's events queue, and how it ends, over a native side that is played: when it takes samples and what it tells is then
 // the test's to say.
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
@@ -16,180 +16,6 @@ import {
 } from './session_support';
 
 const samples = (count: number, value = 0.5) => new Float32Array(count).fill(value);
-const numbered = (from: number, count: number) => Float32Array.from({ length: count }, (_, i) => from + i);
-
-describe('writes', () => {
-  test('that find room are read before write() returns', async () => {
-    const native = new FakeNative();
-    const { session } = fakeSession(native);
-    const mine = numbered(0, 100);
-    const written = session.write(mine);
-    mine.fill(-1);
-    await written;
-    expect(native.taken).toEqual([...numbered(0, 100)]);
-  });
-
-  test('that nobody awaits wait in order', async () => {
-    const native = new FakeNative(50);
-    const { session } = fakeSession(native);
-    const writes = Array.from({ length: 10 }, (_, i) => session.write(numbered(100 * i, 100)));
-    expect(await settled(writes[0] as Promise<void>)).toBe(false);
-    native.give(500);
-    expect(await settled(writes[4] as Promise<void>)).toBe(true);
-    expect(await settled(writes[5] as Promise<void>)).toBe(false);
-    native.give(1000);
-    await Promise.all(writes);
-    expect(native.taken).toEqual([...numbered(0, 1000)]);
-  });
-
-  test('beyond 60 s of them are refused, and taken not even in part', async () => {
-    const native = new FakeNative(0);
-    const { session } = fakeSession(native);
-    const waiting = Array.from({ length: 60 }, () => session.write(samples(16000)));
-    const error = await asrFailure(session.write(samples(1)));
-    expect(error.code).toBe('ERR_OVERLOADED');
-    expect(error.message).toContain('60.0 s');
-    native.give(16000);
-    await waiting[0];
-    await idle();
-    const late = session.write(samples(16000, 0.25));
-    native.give(Number.POSITIVE_INFINITY);
-    await Promise.all([...waiting, late]);
-    expect(native.taken.length).toBe(61 * 16000);
-    expect(native.taken.filter((sample) => sample === 0.25).length).toBe(16000);
-  });
-
-  test('of any length are taken when none waits', async () => {
-    const native = new FakeNative();
-    const { session } = fakeSession(native);
-    await session.write(samples(2_000_000));
-    expect(native.taken.length).toBe(2_000_000);
-  });
-
-  test.each([
-    ['one long array', () => [samples(4_000_000)]],
-    ['short arrays, each awaited', () => Array.from({ length: 400 }, () => samples(10_000))],
-  ])('of %s leave turns to the event loop', async (_, arrays) => {
-    const { session } = fakeSession(new FakeNative());
-    let turns = 0;
-    let counting = true;
-    const count = () => {
-      turns += 1;
-      if (counting) setImmediate(count);
-    };
-    setImmediate(count);
-    for (const array of arrays()) await session.write(array);
-    counting = false;
-    // At 16 kHz a sample costs an eighth of one that is resampled, and some more than 32,768 of those fill a turn.
-    expect(turns).toBeGreaterThanOrEqual(Math.floor(4_000_000 / 8 / 40_000));
-  });
-
-  test('of many sessions share the turns', async () => {
-    const sessions = Array.from({ length: 32 }, () => fakeSession(new FakeNative(), { sampleRateHz: 48000 }));
-    let turns = 0;
-    let counting = true;
-    const count = () => {
-      turns += 1;
-      if (counting) setImmediate(count);
-    };
-    setImmediate(count);
-    await Promise.all(sessions.map(({ session }) => session.write(samples(48_000))));
-    counting = false;
-    expect(turns).toBeGreaterThanOrEqual(Math.floor((32 * 48_000) / 50_000));
-  });
-
-  test('of 16-bit integers are the floats of them', async () => {
-    const native = new FakeNative();
-    const { session } = fakeSession(native);
-    await session.write(Int16Array.of(-32768, -1, 0, 1, 32767));
-    expect(native.taken).toEqual([-1, -1 / 32768, 0, 1 / 32768, 32767 / 32768]);
-  });
-
-  test('out of shared memory are copied', async () => {
-    const native = new FakeNative(1);
-    const { session } = fakeSession(native);
-    const shared = new Float32Array(new SharedArrayBuffer(16)).fill(0.5);
-    const written = session.write(shared);
-    await idle();
-    shared.fill(Number.NaN);
-    native.give(10);
-    await written;
-    expect(native.taken).toEqual([0.5, 0.5, 0.5, 0.5]);
-  });
-
-  test('of nothing are fine', async () => {
-    const native = new FakeNative();
-    const { session } = fakeSession(native);
-    await session.write(new Float32Array(0));
-    await session.write(new Int16Array(0));
-    expect(native.taken).toEqual([]);
-  });
-
-  test('name a sample that is not finite by its place in the session, and take nothing', async () => {
-    const native = new FakeNative();
-    const { session } = fakeSession(native);
-    await session.write(samples(1000));
-    const bad = samples(100_000);
-    bad[99_999] = Number.NaN;
-    const error = await asrFailure(session.write(bad));
-    expect(error.code).toBe('ERR_BAD_ARGUMENT');
-    expect(error.field).toBe('samples[100999]');
-    expect(native.taken.length).toBe(1000);
-    bad[99_999] = Number.POSITIVE_INFINITY;
-    expect((await asrFailure(session.write(bad))).received).toBe('Infinity');
-    await session.write(samples(10));
-    expect(native.taken.length).toBe(1010);
-  });
-
-  test.each([
-    ['an array', [0, 1], undefined, 'samples'],
-    ['bytes', new Uint8Array(4), undefined, 'samples'],
-    ['doubles', new Float64Array(4), undefined, 'samples'],
-    ['nothing', undefined, undefined, 'samples'],
-    ['another rate', new Float32Array(4), { sampleRateHz: 8000 }, 'options.sampleRateHz'],
-    ['a misspelled option', new Float32Array(4), { sampleRate: 16000 }, 'options.sampleRate'],
-    ['options that are none', new Float32Array(4), 16000, 'options'],
-  ])('of %s are refused', async (_, bad, options, field) => {
-    const { session } = fakeSession(new FakeNative());
-    const error = await asrFailure(session.write(bad as never, options as never));
-    expect(error.code).toBe('ERR_BAD_ARGUMENT');
-    expect(error.field).toBe(field);
-    await session.write(samples(1), { sampleRateHz: 16000 });
-  });
-
-  test('say that a session has one rate', async () => {
-    const { session } = fakeSession(new FakeNative());
-    const error = await asrFailure(session.write(samples(1), { sampleRateHz: 48000 }));
-    expect(error.message).toContain('one rate');
-  });
-
-  test('of a buffer that was transferred are refused, before and in the middle', async () => {
-    const native = new FakeNative(8000);
-    const { session } = fakeSession(native);
-    const gone = samples(10);
-    structuredClone(gone.buffer, { transfer: [gone.buffer] });
-    expect((await asrFailure(session.write(gone))).received).toBe('a detached buffer');
-    const leaving = samples(100_000);
-    const error = asrFailure(session.write(leaving));
-    await idle(40);
-    structuredClone(leaving.buffer, { transfer: [leaving.buffer] });
-    native.give(Number.POSITIVE_INFINITY);
-    expect((await error).code).toBe('ERR_BAD_ARGUMENT');
-    await session.write(samples(5));
-  });
-
-  test('of a buffer that is transferred while its last samples wait lose none', async () => {
-    const native = new FakeNative(1);
-    const { session } = fakeSession(native);
-    const leaving = numbered(0, 100);
-    const written = session.write(leaving);
-    await idle();
-    structuredClone(leaving.buffer, { transfer: [leaving.buffer] });
-    native.give(1000);
-    await written;
-    expect(native.taken).toEqual([...numbered(0, 100)]);
-  });
-});
 
 describe('events', () => {
   test('are not kept while nobody reads', async () => {
@@ -227,6 +53,7 @@ describe('events', () => {
     const written = session.write(samples(10));
     expect(await settled(written)).toBe(false);
     expect(native.taken.length).toBe(0);
+    expect(native.holds).toBe(1);
     const texts: string[] = [];
     while (texts.length < 200) {
       const { value } = await events.next();
@@ -235,6 +62,21 @@ describe('events', () => {
     await written;
     expect(texts).toEqual(Array.from({ length: 200 }, (_, i) => `f${i}`));
     expect(native.taken.length).toBe(10);
+    expect(native.holds).toBe(0);
+  });
+
+  test('that a reader leaves lying hold back no end', async () => {
+    const native = new FakeNative();
+    const { session } = fakeSession(native);
+    const events = session.events();
+    for (let i = 0; i < 200; i++) native.emit(window([final(`f${i}`)]));
+    const ending = session.end();
+    await idle();
+    expect(native.ended).toBe(true);
+    native.emit(window([final('last')]));
+    native.emit({ type: 'end' });
+    await ending;
+    expect((await all(events)).length).toBe(2 * 201 + 1);
   });
 
   test('that a reader leaves lying hold back nothing once he is gone', async () => {
@@ -437,6 +279,22 @@ describe('giving up', () => {
     const before = listeners(abort.signal);
     for (let i = 0; i < 3; i++) await fakeSession(new FakeNative(), { signal: abort.signal }).session.close();
     expect(listeners(abort.signal)).toBe(before);
+  });
+
+  test('by one signal of many has one listener, and fails those that are left', async () => {
+    const abort = new AbortController();
+    const { signal } = abort;
+    const before = listeners(signal);
+    const sessions = Array.from({ length: 20 }, () => fakeSession(new FakeNative(0), { signal }).session);
+    expect(listeners(signal)).toBe(before + 1);
+    await sessions[0]?.close();
+    expect(listeners(signal)).toBe(before + 1);
+    const waiting = sessions.map((session) => failure(session.write(samples(10))));
+    abort.abort('enough');
+    const [closed, ...others] = await Promise.all(waiting);
+    expect(closed).toMatchObject({ code: 'ERR_CLOSED' });
+    expect(others).toEqual(new Array(19).fill('enough'));
+    expect(listeners(signal)).toBe(0);
   });
 });
 
