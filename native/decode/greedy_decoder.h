@@ -55,7 +55,8 @@ struct DecodeRow {
   bool ends = false;              ///< Nothing follows in this utterance: what waits for its repeats is given.
   std::span<Token> tokens;        ///< Room for tokens; needs tokens_room(rules, frame_end - frame_begin).
   std::size_t tokens_count = 0;   ///< Out: how many were written.
-  std::shared_ptr<const Error> error;  ///< Out: why this row failed, where the others of its batch did not.
+  std::shared_ptr<const Error> error =
+      nullptr;  ///< Out: why this row failed, where the others of its batch did not.
 };
 
 /// Most tokens that a range of this many frames gives: max_symbols_per_frame for each frame of a transducer;
