@@ -89,7 +89,7 @@ Result<LogMel> LogMel::create(const LogMelConfig& config, Arena& arena) noexcept
   TRT_ASR_ASSIGN(mel.power_KL_, arena.claim<double>(mel.fft_.bins() * RealFft::lanes));
   fill_hann(mel.window_);
   // The window sits in the middle of the FFT's frame, whose middle is the frame's centre.
-  mel.reach_samples_ = fft_samples / 2 - (fft_samples - window_samples) / 2;
+  mel.reach_samples_ = window_samples - config.reach_samples();
   return mel;
 }
 

@@ -1,38 +1,15 @@
 'use strict';
 // How long the event loop is held up while a long file is transcribed, beside sherpa-onnx-node.
 
-const { fork } = require('node:child_process');
 const os = require('node:os');
 const path = require('node:path');
 const fs = require('node:fs');
 const { root, convertToWav, writeSpeech, standardModel } = require('./audio.js');
+const { measureIn } = require('./measure.js');
 
 const P99_TARGET_MS = 5;
 const RUNS_STANDARD = 5;
 const MINUTES_STANDARD = 2;
-
-/** One measurement in a process of its own; an error message of the subject comes back as `{ error }`. */
-function measure(task) {
-  return new Promise((resolve, reject) => {
-    const child = fork(path.join(__dirname, 'eventloop_child.js'), {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
-    let answer;
-    let errors = '';
-    child.stderr.on('data', (data) => {
-      errors = (errors + data).slice(-2000);
-    });
-    child.on('message', (message) => {
-      answer = message;
-    });
-    child.on('error', reject);
-    // 'close', not 'exit': the pipe of stderr is read to its end by then.
-    child.on('close', (code, signal) =>
-      resolve(answer ?? { error: `ended with ${code ?? signal}: ${errors.trim()}` }),
-    );
-    child.send(task);
-  });
-}
 
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
@@ -117,7 +94,7 @@ async function run(options, folder) {
   const measured = new Map(tasks.map((task) => [task.subject, []]));
   // Alternating, so that a change of the machine's load meets all subjects.
   for (let turn = 0; turn < runs; turn += 1)
-    for (const task of tasks) measured.get(task.subject).push(await measure(task));
+    for (const task of tasks) measured.get(task.subject).push(await measureIn('eventloop_child.js', task));
   const results = [...measured].map(([subject, each]) => summarize(subject, each));
   print(results, seconds, runs);
   const [ours] = results;

@@ -1,10 +1,10 @@
 'use strict';
 // How long after a word has been spoken its text is shown and final, with some sessions in real time at once, beside sherpa-onnx-node.
 
-const { fork } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { RATE_HZ, readSamples, root } = require('./audio.js');
+const { measureIn } = require('./measure.js');
 const { plot } = require('./latency_plot.js');
 
 const COUNTS_STANDARD = [1, 2, 4, 8];
@@ -24,28 +24,6 @@ const MODES = {
   'cache-aware': { mode: 'cache-aware' },
   segment: { mode: 'segment' },
 };
-
-/** One measurement in a process of its own; an error message of the subject comes back as `{ error }`. */
-function measure(task) {
-  return new Promise((resolve, reject) => {
-    const child = fork(path.join(__dirname, 'latency_child.js'), {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
-    let answer;
-    let errors = '';
-    child.stderr.on('data', (data) => {
-      errors = (errors + data).slice(-2000);
-    });
-    child.on('message', (message) => {
-      answer = message;
-    });
-    child.on('error', reject);
-    child.on('close', (code, signal) =>
-      resolve(answer ?? { error: `ended with ${code ?? signal}: ${errors.trim()}` }),
-    );
-    child.send(task);
-  });
-}
 
 /** Speech of `seconds`, in as many files as there are examples, each with another one first; words as the whole files give them. */
 async function makeAudio(model, seconds, folder) {
@@ -188,7 +166,7 @@ async function run(options, folder) {
   for (let turn = 0; turn < runs; turn += 1) {
     for (const [index, task] of tasks.entries()) {
       const threads = options.threads === undefined ? {} : { threads: options.threads };
-      measured[index].push(await measure({ ...task, ...threads, audio }));
+      measured[index].push(await measureIn('latency_child.js', { ...task, ...threads, audio }));
       console.error(`run ${turn + 1}: ${task.subject}, ${task.count} sessions: done`);
     }
   }
