@@ -1,4 +1,4 @@
-#include "engine/tensorrt/verify.h"
+#include "engine/verify.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,10 +13,6 @@
 namespace trt_asr {
 
 namespace {
-
-constexpr const char* remedy_precision =
-    "The engine is not used. Build it with precision fp32, or with another TensorRT or driver, and report "
-    "this.";
 
 /// SplitMix64 and Box-Muller: the same numbers with every compiler and library.
 class Random {
@@ -91,8 +87,8 @@ std::string field_of(const EngineInfo& candidate, const std::string& tensor) {
 
 class Verification {
  public:
-  Verification(Engine& reference, Engine& candidate, Precision precision, const VerifyShape& shape)
-      : reference_(reference), candidate_(candidate), limits_(verify_limits(precision)), shape_(shape) {}
+  Verification(Engine& reference, Engine& candidate, const VerifyLimits& limits, const VerifyShape& shape)
+      : reference_(reference), candidate_(candidate), limits_(limits), shape_(shape) {}
 
   Status prepare();
   Status run(const std::shared_ptr<Engine>& engine, std::vector<Buffer>& outputs);
@@ -270,7 +266,7 @@ Status Verification::compare_integers(const Buffer& a, const Buffer& b) const {
   for (std::size_t i = 0; i < a.elements(); ++i) {
     TRT_ASR_REQUIRE(a.integer(i) == b.integer(i), engine_build,
                     field_of(candidate_.info(), a.spec.name) + " at " + show(i), a.integer(i), b.integer(i),
-                    remedy_precision);
+                    limits_.remedy);
   }
   return {};
 }
@@ -305,7 +301,7 @@ Status Verification::compare_floats(Buffer& a, Buffer& b, VerifyFigures& figures
                     "'" + a.spec.name + "' of the reference " + reference_.info().path, "finite values", want,
                     "The model's own fp32 graph is damaged: fetch it again.");
     TRT_ASR_REQUIRE(std::isfinite(have), engine_build, field() + " at " + show(i), scientific(want),
-                    scientific(have), remedy_precision);
+                    scientific(have), limits_.remedy);
     const double error = std::abs(want - have);
     figures.error_max = std::max(figures.error_max, error);
     ++figures.values;
@@ -314,7 +310,7 @@ Status Verification::compare_floats(Buffer& a, Buffer& b, VerifyFigures& figures
                     engine_build, field() + " at " + show(i),
                     scientific(want) + " within " + scientific(limits_.absolute) + " + " +
                         scientific(limits_.relative) + " of it",
-                    scientific(have), remedy_precision);
+                    scientific(have), limits_.remedy);
     const std::size_t row =
         a.rows_axis.has_value() ? static_cast<std::size_t>(index_along(a.shape, *a.rows_axis, i)) : 0;
     rows[row].aa += want * want;
@@ -326,7 +322,7 @@ Status Verification::compare_floats(Buffer& a, Buffer& b, VerifyFigures& figures
     figures.cosine_min = std::min(figures.cosine_min, cosine);
     TRT_ASR_REQUIRE(cosine >= limits_.cosine_min, engine_build, field() + " row " + show(row),
                     "a cosine of at least " + scientific(limits_.cosine_min) + " with the reference",
-                    scientific(cosine), remedy_precision);
+                    scientific(cosine), limits_.remedy);
   }
   return {};
 }
@@ -349,7 +345,7 @@ Status Verification::compare_best(Buffer& a, Buffer& b, VerifyFigures& figures) 
                       std::string("best ") + what + " in " + field_of(candidate_.info(), a.spec.name) +
                           " row " + show(first / classes),
                       show(best) + " (logit " + scientific(want[best]) + ")",
-                      show(taken) + " (reference logit " + scientific(want[taken]) + ")", remedy_precision);
+                      show(taken) + " (reference logit " + scientific(want[taken]) + ")", limits_.remedy);
       ++figures.ties;
       return {};
     };
@@ -379,28 +375,6 @@ Status Verification::compare(std::vector<VerifyFigures>& figures) {
 
 }  // namespace
 
-VerifyLimits verify_limits(Precision precision) noexcept {
-  switch (precision) {
-    case Precision::fp32:
-      // CONTRACT: an fp32 engine is the fp32 graph. SOURCE: sums in another order move the joint of a
-      // full-size model by 8.6e-4. WHY: anything more is another graph, or TF32, and moves tokens. TODO:
-      // tighten with the parity ladder of the first GPU.
-      return {0.99999, 1e-3, 1e-3, 2e-3};
-    case Precision::fp16:
-      // CONTRACT: fp16 rounding and no more. SOURCE: docs/VALIDATION_REPORT_ORT.md, full-size graphs in fp16:
-      // worst cosine 0.999999, int8 0.9987. WHY: 1 - cosine grows with the square of the error, so this is
-      // ten times the error of fp16 seen there and still refuses int8's; a fixed |a - b| would depend on the
-      // scale of the logits. The tie is four times the relative error sqrt(2 (1 - cosine)) that the cosine
-      // allows, for the difference of two logits. TODO: set both from the parity ladder of the first GPU.
-      return {0.9999, 0, 0, 0.057};
-    case Precision::bf16:
-      // CONTRACT: bf16 rounding and no more. SOURCE: fp16's limit; bf16 has 3 bits less, so 8 times the error
-      // and 64 times 1 - cosine. WHY: as for fp16. TODO: as for fp16.
-      return {0.9936, 0, 0, 0.45};
-  }
-  return {1, 0, 0, 0};
-}
-
 std::vector<std::int32_t> ragged_lengths(std::int32_t rows, std::int32_t shortest, std::int32_t longest,
                                          std::uint64_t seed) {
   Random random(seed);
@@ -414,7 +388,7 @@ std::vector<std::int32_t> ragged_lengths(std::int32_t rows, std::int32_t shortes
 }
 
 std::string VerifyReport::text() const {
-  std::string text = precision_name(precision);
+  std::string text = name;
   for (const VerifyFigures& output : outputs) {
     char figures[128];
     std::snprintf(figures, sizeof figures, " cosine %.7f, error %.1e, %zu values", output.cosine_min,
@@ -426,14 +400,14 @@ std::string VerifyReport::text() const {
 }
 
 Result<VerifyReport> verify_engine(const std::shared_ptr<Engine>& reference,
-                                   const std::shared_ptr<Engine>& candidate, Precision precision,
+                                   const std::shared_ptr<Engine>& candidate, const VerifyLimits& limits,
                                    const VerifyShape& shape) noexcept {
   try {
-    Verification verification(*reference, *candidate, precision, shape);
+    Verification verification(*reference, *candidate, limits, shape);
     TRT_ASR_TRY(verification.prepare());
     TRT_ASR_TRY(verification.run(reference, verification.expected));
     TRT_ASR_TRY(verification.run(candidate, verification.received));
-    VerifyReport report{precision, {}};
+    VerifyReport report{limits.name, {}};
     TRT_ASR_TRY(verification.compare(report.outputs));
     return report;
   } catch (const std::exception& failure) {

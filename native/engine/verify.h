@@ -1,6 +1,6 @@
 #pragma once
-// A fresh engine has to reproduce the reference before it is used: ONNX Runtime on the same fp32 graph, over
-// seeded ragged inputs. The engine may be any; the GPU's own check of a plan is this.
+// A fresh engine has to reproduce the reference before it is used: ONNX Runtime on the same graph, over
+// seeded ragged inputs. The engine may be any: a plan on its GPU, packed weights on this CPU.
 
 #include <cstdint>
 #include <memory>
@@ -8,19 +8,20 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "engine/tensorrt/plan_key.h"
 
 namespace trt_asr {
 
-/// How far a candidate may be from the reference. `verify_limits` says where the numbers come from.
+/// How far a candidate may be from the reference; whoever makes one says where the numbers come from.
 struct VerifyLimits {
+  const char* name;  ///< Of what the candidate computes in: "fp16". A literal.
+  /// What to do about a candidate that fails. A literal.
+  const char* remedy;
   double cosine_min;  ///< Of each row's valid values.
   double absolute;    ///< |a - b| <= absolute + relative |b|; both 0: the cosine alone counts.
   double relative;
   double
       tie;  ///< Two classes whose reference logits differ by less than tie * (1 + rms of the row) are a tie.
 };
-[[nodiscard]] VerifyLimits verify_limits(Precision precision) noexcept;
 
 /// Values that an integer input takes instead of those it would be given, ends included.
 struct VerifyRange {
@@ -58,7 +59,7 @@ struct VerifyFigures {
 };
 
 struct VerifyReport {
-  Precision precision = Precision::fp32;
+  const char* name = "";  ///< As in the limits.
   std::vector<VerifyFigures> outputs;
 
   /// One line: "fp16: encoded cosine 0.999998, error 6.0e-03, 4096 values; ..."
@@ -66,13 +67,14 @@ struct VerifyReport {
 };
 
 /// Runs both engines on the same inputs, in host memory, and holds every output of the candidate against the
-/// reference's: floats by the limits of the precision, over valid frames, finite; integers identical; best
+/// reference's: floats by the limits, over valid frames, finite; integers identical; best
 /// tokens and best durations equal unless the reference itself has a tie. Outputs of the candidate that the
 /// reference lacks, and the reverse, are errors. Allocates; not for the steady state.
 /// Errors: ERR_ENGINE_BUILD naming candidate and tensor; ERR_BAD_ARGUMENT (a shape that is none);
 /// what the engines themselves report.
 [[nodiscard]] Result<VerifyReport> verify_engine(const std::shared_ptr<Engine>& reference,
                                                  const std::shared_ptr<Engine>& candidate,
-                                                 Precision precision, const VerifyShape& shape) noexcept;
+                                                 const VerifyLimits& limits,
+                                                 const VerifyShape& shape) noexcept;
 
 }  // namespace trt_asr

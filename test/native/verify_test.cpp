@@ -1,5 +1,3 @@
-#include "engine/tensorrt/verify.h"
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +15,7 @@
 #include "check.h"
 #include "encoder/encoder.h"
 #include "engine/ort/ort_engine.h"
+#include "engine/tensorrt/verify_limits.h"
 #include "golden.h"
 
 using namespace trt_asr;
@@ -61,7 +60,7 @@ VerifyShape joint_shape(std::int32_t rows = 64, std::int32_t tokens = 193) {
 Result<VerifyReport> verify(const std::shared_ptr<Engine>& reference,
                             const std::shared_ptr<Engine>& candidate, const VerifyShape& shape,
                             Precision precision = Precision::fp32) {
-  return verify_engine(reference, candidate, precision, shape);
+  return verify_engine(reference, candidate, verify_limits(precision), shape);
 }
 
 /// ERR_ENGINE_BUILD whose field names the tensor.

@@ -13,6 +13,7 @@
 #include "engine/onnx/onnx_file.h"
 #include "engine/ort/ort_engine.h"
 #include "engine/tensorrt/exit_guard.h"
+#include "engine/tensorrt/verify_limits.h"
 
 namespace trt_asr::trt {
 
@@ -171,7 +172,7 @@ Result<std::string> GpuEngines::try_plan(const GraphRequest& request, std::span<
   if (options_.progress) options_.progress({request.graph, "compare with ONNX Runtime", 0, 1});
   TRT_ASR_ASSIGN(std::shared_ptr<Engine> reference, load_ort_engine({request.path, 1}));
   TRT_ASR_ASSIGN(const VerifyReport report,
-                 verify_engine(reference, candidate, options_.precision, request.trial));
+                 verify_engine(reference, candidate, verify_limits(options_.precision), request.trial));
   return report.text();
 }
 

@@ -14,7 +14,7 @@
 #include "engine/tensorrt/profiles.h"
 #include "engine/tensorrt/runtime.h"
 #include "engine/tensorrt/trt_engine.h"
-#include "engine/tensorrt/verify.h"
+#include "engine/verify.h"
 
 namespace trt_asr::trt {
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "engine/tensorrt/verify.h"
+#include "engine/tensorrt/verify_limits.h"
 #include "golden.h"
 #include "models.h"
 
@@ -37,7 +37,7 @@ void compare_graph(const char* name, const std::shared_ptr<Engine>& reference,
   std::vector<std::pair<std::string, Worst>> worst;
   for (const std::uint64_t seed : seeds) {
     shape.seed = seed;
-    const auto report = verify_engine(reference, candidate, precision, shape);
+    const auto report = verify_engine(reference, candidate, verify_limits(precision), shape);
     if (!report.ok()) {
       outcome.expect(false, std::string(name) + ": " + report.error().message());
       continue;

@@ -2,7 +2,7 @@
 // loaded, run and held against ONNX Runtime.
 
 #include "engine/ort/ort_engine.h"
-#include "engine/tensorrt/verify.h"
+#include "engine/tensorrt/verify_limits.h"
 #include "job.h"
 #include "session/graph_loader.h"
 
@@ -51,7 +51,7 @@ Status run_probe(const Job& job, Outcome& outcome) {
   }
   const ModelConfig config = job.model(Precision::fp32);
   outcome.figures.set("runs", false);
-  TRT_ASR_ASSIGN(const GraphLoader loader, GraphLoader::open(config.gpu, 1));
+  TRT_ASR_ASSIGN(const GraphLoader loader, GraphLoader::open(config.gpu, {}, 1));
   Stopwatch building;
   TRT_ASR_ASSIGN(const Plan plan,
                  loader.plan_prediction("joint", config.files.joint, config.contract.decoder.rules, true));
@@ -66,7 +66,7 @@ Status run_probe(const Job& job, Outcome& outcome) {
   shape.vocabulary = config.contract.decoder.rules.vocabulary;
   shape.tokens = shape.vocabulary + 1;
   shape.logits = "logits";
-  TRT_ASR_ASSIGN(const VerifyReport report, verify_engine(reference, joint, Precision::fp32, shape));
+  TRT_ASR_ASSIGN(const VerifyReport report, verify_engine(reference, joint, verify_limits(Precision::fp32), shape));
   outcome.figures.set("runs", true).set("joint", report.text());
   return {};
 }
