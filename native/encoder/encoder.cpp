@@ -74,9 +74,11 @@ Status Encoder::claim(std::int32_t batch_max, std::int32_t features_frames_max, 
   TRT_ASR_ASSIGN(lengths_, arena.claim<std::int64_t>(rows));
   TRT_ASR_ASSIGN(encoded_, arena.claim<float>(rows * encoded_row));
   TRT_ASR_ASSIGN(encoded_lengths_, arena.claim<std::int64_t>(rows));
-  if (!layout_.time_last) return {};
-  TRT_ASR_ASSIGN(encoded_time_last_, arena.claim<float>(rows * encoded_row));
-  return {};
+  if (layout_.time_last) {
+    TRT_ASR_ASSIGN(encoded_time_last_, arena.claim<float>(rows * encoded_row));
+  }
+  // An engine whose scratch grows with what is bound grows now, and never while it runs.
+  return bind(batch_max, features_frames_max);
 }
 
 std::span<float> Encoder::features_MT(std::int32_t row, std::int32_t longest_frames) noexcept {

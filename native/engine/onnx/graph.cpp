@@ -1,6 +1,7 @@
 #include "engine/onnx/graph.h"
 
 #include <charconv>
+#include <cstring>
 
 #include "base/contract.h"
 
@@ -19,10 +20,12 @@ namespace node_field {
 constexpr std::uint32_t input = 1, output = 2, name = 3, op_type = 4, attribute = 5, domain = 7;
 }
 namespace attribute_field {
-constexpr std::uint32_t name = 1, integer = 3, tensor = 5, graph = 6, graphs = 11, type = 20;
+constexpr std::uint32_t name = 1, real = 2, integer = 3, text = 4, tensor = 5, graph = 6, integers = 8,
+                        graphs = 11, type = 20;
 }
 namespace tensor_field {
-constexpr std::uint32_t dims = 1, type = 2, floats = 4, name = 8, raw = 9, external = 13, location = 14;
+constexpr std::uint32_t dims = 1, type = 2, floats = 4, integers32 = 5, integers64 = 7, name = 8, raw = 9,
+                        external = 13, location = 14;
 }
 constexpr std::uint64_t attribute_kind_integer = 2;
 constexpr std::string_view cast_op = "Cast";
@@ -169,6 +172,14 @@ class Parser {
         case attribute_field::integer:
           out.integer = static_cast<std::int64_t>(field.value);
           return {};
+        case attribute_field::real:
+          if (field.type == WireType::fixed32) std::memcpy(&out.real, field.payload.data(), sizeof out.real);
+          return {};
+        case attribute_field::text:
+          out.text = field.text();
+          return {};
+        case attribute_field::integers:
+          return dims(field, out.integers);
         case attribute_field::type:
           out.kind = static_cast<std::int64_t>(field.value);
           return {};
@@ -195,6 +206,12 @@ class Parser {
           return {};
         case tensor_field::floats:
           if (field.type == WireType::bytes) out.floats = field.payload;
+          return {};
+        case tensor_field::integers32:
+          if (field.type == WireType::bytes) out.integers32 = field.payload;
+          return {};
+        case tensor_field::integers64:
+          if (field.type == WireType::bytes) out.integers64 = field.payload;
           return {};
         case tensor_field::name:
           out.name = field.text();
@@ -319,6 +336,26 @@ const Attribute* Node::attribute(std::string_view wanted) const noexcept {
     if (each.name == wanted) return &each;
   }
   return nullptr;
+}
+
+std::int64_t Node::integer(std::string_view wanted, std::int64_t otherwise) const noexcept {
+  const Attribute* found = attribute(wanted);
+  return found == nullptr ? otherwise : found->integer;
+}
+
+float Node::real(std::string_view wanted, float otherwise) const noexcept {
+  const Attribute* found = attribute(wanted);
+  return found == nullptr ? otherwise : found->real;
+}
+
+std::string_view Node::text(std::string_view wanted, std::string_view otherwise) const noexcept {
+  const Attribute* found = attribute(wanted);
+  return found == nullptr ? otherwise : found->text;
+}
+
+std::vector<std::int64_t> Node::integers(std::string_view wanted, std::vector<std::int64_t> otherwise) const {
+  const Attribute* found = attribute(wanted);
+  return found == nullptr ? std::move(otherwise) : found->integers;
 }
 
 std::string Node::title() const {

@@ -51,6 +51,8 @@ struct Tensor {
   std::vector<std::int64_t> dims;
   Bytes raw;              ///< Little-endian elements, when they stand in the file as raw data.
   Bytes floats;           ///< The same of f32, when they stand there as a packed list.
+  Bytes integers32;       ///< Varints of i8, u8, i32 and booleans, when they stand there as a packed list.
+  Bytes integers64;       ///< The same of i64.
   bool external = false;  ///< The elements are in another file:
   std::string_view location;
   std::uint64_t offset = 0;
@@ -60,6 +62,9 @@ struct Tensor {
 struct Attribute {
   std::string_view name;
   std::int64_t integer = 0;
+  float real = 0.0F;
+  std::string_view text;
+  std::vector<std::int64_t> integers;
   std::optional<Tensor> tensor;
   std::int64_t kind = 0;  ///< AttributeProto.AttributeType; 0 in files that do not say.
 };
@@ -90,6 +95,12 @@ struct Node {
   Bytes body;                    ///< The NodeProto as it stands.
 
   [[nodiscard]] const Attribute* attribute(std::string_view wanted) const noexcept;
+  /// The value of an attribute, or `otherwise` when the node has no such one.
+  [[nodiscard]] std::int64_t integer(std::string_view wanted, std::int64_t otherwise) const noexcept;
+  [[nodiscard]] float real(std::string_view wanted, float otherwise) const noexcept;
+  [[nodiscard]] std::string_view text(std::string_view wanted, std::string_view otherwise) const noexcept;
+  [[nodiscard]] std::vector<std::int64_t> integers(std::string_view wanted,
+                                                   std::vector<std::int64_t> otherwise) const;
   /// "node 'x' (Conv)", for messages.
   [[nodiscard]] std::string title() const;
 };

@@ -1,10 +1,12 @@
 #include "engine/onnx/onnx_file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <cerrno>
+#include <cstring>
 
 #include "base/contract.h"
 
@@ -16,20 +18,29 @@ namespace {
 // file is not read into memory whole. TODO: none.
 constexpr std::uintmax_t graph_bytes_max = std::uintmax_t{1} << 31;
 
-/// A whole graph in memory; its weights may lie beside it and are not read here.
-Result<std::vector<std::byte>> read_file(const std::string& path) {
+/// 0 or the error; nothing is mapped of an empty file.
+int map_file(const std::filesystem::path& path, std::uintmax_t size, Mapping& mapping) noexcept {
+  if (size == 0) return 0;
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return errno;
+  const int failed = Mapping::map(descriptor, static_cast<std::size_t>(size), mapping);
+  ::close(descriptor);
+  return failed;
+}
+
+/// A whole graph; its weights may lie beside it and are not read here.
+Result<Mapping> map_graph(const std::string& path) {
   std::error_code failed;
   const std::uintmax_t size = std::filesystem::file_size(path, failed);
   TRT_ASR_REQUIRE(!failed, model_not_found, path, "a graph", failed.message(),
                   "Check the model's folder, or fetch the model again.");
   TRT_ASR_REQUIRE(size <= graph_bytes_max, model_corrupt, path, "at most " + show(graph_bytes_max) + " bytes",
                   size, "Export the model again; weights of large models lie in files of their own.");
-  std::ifstream file(path, std::ios::binary);
-  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  TRT_ASR_REQUIRE(file.good() || bytes.empty(), model_corrupt, path, "a graph that can be read",
-                  "an error while reading", "Fetch the model again.");
-  return bytes;
+  Mapping mapping;
+  const int code = map_file(path, size, mapping);
+  TRT_ASR_REQUIRE(code == 0, model_corrupt, path, "a graph that can be read",
+                  std::string(std::strerror(code)), "Fetch the model again.");
+  return mapping;
 }
 
 TensorSpec spec_of(const ValueInfo& value) {
@@ -50,8 +61,8 @@ bool is_weight(const Graph& graph, std::string_view name) {
 Result<std::shared_ptr<OnnxFile>> OnnxFile::open(const std::string& path) noexcept {
   std::shared_ptr<OnnxFile> file(new OnnxFile);
   file->path_ = path;
-  TRT_ASR_ASSIGN(file->bytes_, read_file(path));
-  TRT_ASR_ASSIGN(file->model_, parse_model(file->bytes_));
+  TRT_ASR_ASSIGN(file->file_, map_graph(path));
+  TRT_ASR_ASSIGN(file->model_, parse_model(file->bytes()));
   return file;
 }
 
@@ -80,13 +91,10 @@ Bytes OnnxFile::mapped(const std::string& name) {
   if (known != mappings_.end()) return known->second.bytes();
   Mapping& mapping = mappings_[name];
   const std::filesystem::path path = path_.parent_path() / name;
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return {};
   std::error_code failed;
   const std::uintmax_t size = std::filesystem::file_size(path, failed);
   // A file that cannot be mapped stays empty.
-  if (!failed) static_cast<void>(Mapping::map(descriptor, static_cast<std::size_t>(size), mapping));
-  ::close(descriptor);
+  if (!failed) static_cast<void>(map_file(path, size, mapping));
   return mapping.bytes();
 }
 
@@ -95,6 +103,14 @@ Bytes OnnxFile::external(const Tensor& tensor) {
   if (tensor.offset > file.size()) return {};
   const std::uint64_t rest = file.size() - tensor.offset;
   return file.subspan(tensor.offset, std::min(tensor.length.value_or(rest), rest));
+}
+
+void OnnxFile::release(Bytes bytes) noexcept {
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size()) / page * page;
+  // Nothing is written to a mapping, so its pages come back as they were.
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 }  // namespace trt_asr::onnx

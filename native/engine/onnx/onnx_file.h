@@ -1,5 +1,5 @@
 #pragma once
-// An ONNX file on the disk: the graph in memory, and the weights that lie beside it.
+// An ONNX file on the disk: the graph and the weights that lie beside it, mapped.
 
 #include <filesystem>
 #include <map>
@@ -18,7 +18,7 @@ class OnnxFile {
   /// Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT.
   [[nodiscard]] static Result<std::shared_ptr<OnnxFile>> open(const std::string& path) noexcept;
 
-  [[nodiscard]] Bytes bytes() const noexcept { return bytes_; }
+  [[nodiscard]] Bytes bytes() const noexcept { return file_.bytes(); }
   [[nodiscard]] const Model& model() const noexcept { return model_; }
   /// What it says of itself, as an engine would tell it.
   [[nodiscard]] EngineInfo info() const;
@@ -28,13 +28,16 @@ class OnnxFile {
   /// The elements of a tensor that lie in another file, which is mapped at the first call; nothing when they
   /// cannot be read.
   [[nodiscard]] Bytes external(const Tensor& tensor);
+  /// Says that these bytes of a mapping will not be read soon: large models are read piece by piece, and
+  /// memory for the pieces alone is needed.
+  static void release(Bytes bytes) noexcept;
 
  private:
   OnnxFile() = default;
   [[nodiscard]] Bytes mapped(const std::string& name);
 
   std::filesystem::path path_;
-  std::vector<std::byte> bytes_;
+  Mapping file_;
   Model model_;
   std::map<std::string, Mapping> mappings_;
 };
