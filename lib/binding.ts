@@ -11,6 +11,8 @@ export interface NativeConfig {
   contract: NativeContract;
   /** Intra-op threads of an engine's run. */
   threads: number;
+  /** Without it ONNX Runtime alone. */
+  cpu?: NativeCpu;
   sessionsMax: number;
   lanes: number;
   /** Windows that are computed together. */
@@ -21,6 +23,13 @@ export interface NativeConfig {
   live?: NativeLiveConfig;
   /** On a GPU instead of the CPU. */
   gpu?: NativeGpu;
+}
+
+/** What runs graphs on the CPU; native/session/graph_loader.h. */
+export interface NativeCpu {
+  engine: 'auto' | 'onnxruntime' | 'packed';
+  /** Of packed weights whose model's folder cannot be written. */
+  cacheDir: string;
 }
 
 /** How live audio becomes windows; native/session/session_config.h. */
@@ -204,6 +213,13 @@ export interface CudaSurvey {
   unavailable?: Error;
 }
 
+/** A graph that was packed; native/node/optimize.cpp makes it. */
+export interface PackedGraph {
+  kind: string;
+  precision: string;
+  seen: string;
+}
+
 export interface NativeAddon {
   /** Loads a graph and tells its inputs and outputs. Rejects with ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT. */
   describeGraph(path: string): Promise<GraphDescription>;
@@ -218,6 +234,8 @@ export interface NativeAddon {
   buildEngines(config: NativeConfig, build: unknown, rebuild: boolean): Promise<BuiltEngine[]>;
   /** Rejects with ERR_MODEL_NOT_FOUND, ERR_ENGINE_STALE. */
   inspectEngine(file: string, places: CudaPlaces, gpu: number): Promise<EngineInspection>;
+  /** Writes the packed file of a graph. Rejects with ERR_CONTRACT_MISMATCH (it cannot be packed), ERR_ENGINE_BUILD (other numbers than ONNX Runtime's), ERR_CLOSED. */
+  packGraph(onnx: string, packed: string, precision: string, build: unknown): Promise<PackedGraph>;
   /** A handle on what turns samples of a rate into samples at 16 kHz. Throws ERR_BAD_ARGUMENT. */
   createResampler(rateHz: number): unknown;
   /** The output that these samples complete; without samples the rest, after which the handle is spent. */

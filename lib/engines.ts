@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import envPaths from 'env-paths';
-import { type BuiltEngine, loadAddon, type NativeConfig, type NativeGpu } from './binding';
+import { type BuiltEngine, loadAddon, type NativeConfig, type NativeCpu, type NativeGpu } from './binding';
 import { cudaPlaces } from './device';
 import { AsrError, badArgument } from './errors';
 import { type DownloadProgress, type ResolvedModel, resolveModel } from './model';
@@ -100,6 +100,15 @@ export function engineCache(option?: string): string {
       process.env.TRT_ASR_ENGINE_CACHE ??
       path.join(envPaths('trt-asr', { suffix: '' }).cache, 'engines'),
   );
+}
+
+/** What runs graphs on the CPU. */
+export type CpuEngine = NativeCpu['engine'];
+export const CPU_ENGINES: readonly CpuEngine[] = ['auto', 'onnxruntime', 'packed'];
+
+/** Where packed weights are kept. */
+export function packedCache(option?: string): string {
+  return path.resolve(option ?? path.join(envPaths('trt-asr', { suffix: '' }).cache, 'packed'));
 }
 
 export interface GpuChoice {

@@ -4,6 +4,7 @@ export {
   type BuildEnginesOptions,
   type BuiltEngine,
   buildEngines,
+  type CpuEngine,
   type EngineLimits,
   type EnginePrecision,
   type EngineProgress,

@@ -19,7 +19,7 @@ import { findModel, REGISTRY, type RegistryModel, SHIPPED_MODELS, unknownModel }
 export { cacheRoot } from './model/cache';
 export type { NativeContract } from './model/contract';
 export type { TransferLimits } from './model/download';
-export type { ModelFiles, ModelLayout, Precision } from './model/layout';
+export { isPacked, type ModelFiles, type ModelLayout, type Precision } from './model/layout';
 export type { DownloadProgress, PullOptions } from './model/pull';
 
 export interface ResolveOptions extends PullOptions {

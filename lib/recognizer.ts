@@ -5,17 +5,20 @@ import { TARGET_RATE_HZ } from './audio/protocol';
 import { loadAddon, type NativeConfig, type NativeDescription, type NativeRecognizer } from './binding';
 import { chooseDevice, type Device, type DeviceChoice, parseDevice } from './device';
 import {
+  CPU_ENGINES,
+  type CpuEngine,
   checkLimits,
   ENGINE_PRECISIONS,
   type EngineLimits,
   type EnginePrecision,
   type EngineProgress,
   nativeGpu,
+  packedCache,
   withBuild,
 } from './engines';
 import { AsrError, badArgument } from './errors';
 import { limits } from './limits.generated';
-import { type DownloadProgress, type ResolvedModel, resolveModel } from './model';
+import { type DownloadProgress, isPacked, type ResolvedModel, resolveModel } from './model';
 import {
   checkChoice,
   checkFunction,
@@ -69,6 +72,15 @@ export interface OpenOptions {
   batchWaitMs?: number;
   /** Which of a folder's files to take when it has both. Default fp32. */
   precision?: 'fp32' | 'int8';
+  /**
+   * On the CPU: what runs the graphs. 'packed': kernels of this package, over weights that are packed at the first use of a model
+   * and mapped into memory from then on. 'onnxruntime': ONNX Runtime, over the graphs as they are. 'auto' (default): packed
+   * for folders that `trt-asr models optimize` made and for graphs of 64 MB and more, ONNX Runtime for all others and wherever a graph
+   * cannot be packed.
+   */
+  cpuEngine?: CpuEngine;
+  /** Where packed weights go if the model's own folder cannot be written. Default: the platform's cache folder. */
+  packedCacheDir?: string;
   /** Where downloaded models lie. Default: the platform's cache folder. */
   cacheDir?: string;
   /** Never touch the network. */
@@ -116,6 +128,8 @@ const openKeys = [
   'batchMax',
   'batchWaitMs',
   'precision',
+  'cpuEngine',
+  'packedCacheDir',
   'cacheDir',
   'offline',
   'enginePrecision',
@@ -185,6 +199,9 @@ export class Recognizer {
     const batchWaitMs = checkInteger('options.batchWaitMs', options.batchWaitMs, 0, 0, limits.batchWaitMsMax);
     const { precision } = options;
     if (precision !== undefined) checkChoice('options.precision', precision, 'fp32', ['fp32', 'int8']);
+    const cpuEngine = checkChoice('options.cpuEngine', options.cpuEngine, 'auto', CPU_ENGINES);
+    checkText('options.packedCacheDir', options.packedCacheDir);
+    const cpu = { engine: cpuEngine, cacheDir: packedCache(options.packedCacheDir) };
     const device = await chooseDevice(asked, options.tensorrtPath);
     signal?.throwIfAborted();
     const resolved = await resolveModel(model, {
@@ -196,7 +213,7 @@ export class Recognizer {
     });
 
     const { files, contract, quantized } = resolved;
-    const host = { files, contract, threads, sessionsMax, lanes, batchWaitMs };
+    const host = { files, contract, threads, cpu, sessionsMax, lanes, batchWaitMs };
     const { engineCacheDir, tensorrtPath, onEngineProgress } = options;
     const gpuOf = (index: number) =>
       nativeGpu(resolved, {
@@ -211,7 +228,9 @@ export class Recognizer {
       const settled = settleSessions('options.sessions', sessions, resolved, onCpu);
       const gpu = onCpu ? undefined : gpuOf(Number(choice.device.slice('cuda:'.length)));
       const gpuRows = gpu && Math.min(gpu.encoder.batch.max, gpu.prediction.batch.max);
-      const conditions = { mode: settled.mode, quantized, sessionsMax, gpuRows };
+      // Packed graphs quantise row by row: a row of a batch is as if alone.
+      const alone = quantized && !isPacked(files);
+      const conditions = { mode: settled.mode, quantized: alone, sessionsMax, gpuRows };
       const config: NativeConfig = {
         ...host,
         batchMax: settleBatch('options.batchMax', batchMax, conditions),

@@ -8,6 +8,7 @@ import {
   verifyModel,
 } from '../model';
 import { interruptible } from './interrupt';
+import { optimize } from './optimize';
 import { type Bar, bytesText, openBar } from './progress';
 
 interface CommonOptions {
@@ -84,7 +85,7 @@ async function verify(name: string, options: CommonOptions): Promise<void> {
 }
 
 /**
- * Adds `models list|pull|rm|verify`. Results go to standard output, the bar to standard error and only on a terminal;
+ * Adds `models list|pull|rm|verify|optimize`. Results go to standard output, the bar to standard error and only on a terminal;
  * errors are thrown as AsrError for the program to print and to turn into an exit code.
  */
 export function registerModelsCommands(program: Command): void {
@@ -103,4 +104,10 @@ export function registerModelsCommands(program: Command): void {
   command('verify <model>', 'read every byte of a model (a name or a folder) and compare the hashes').action(
     verify,
   );
+  command('optimize <model>', "pack a model (a name or a folder) for this package's own kernels on the CPU")
+    .requiredOption('-o, --output <folder>', 'the model folder to make')
+    .option('--precision <precision>', 'as-published, or int8: quantise what is fp32', 'as-published')
+    .option('--from <precision>', 'fp32 or int8: which graphs of a folder that has both')
+    .option('--force', 'replace a folder that an earlier run made')
+    .action(optimize);
 }

@@ -7,7 +7,7 @@ import { type Finding, Findings, show } from './contract_findings';
 import { namedFiles } from './contract_relations';
 import type { Contract, ContractTensor } from './contract_types.generated';
 import { sha256OfFile } from './download';
-import { CONTRACT_FILE, listFolder, type ModelLayout, openModelFolder } from './layout';
+import { CONTRACT_FILE, isPacked, listFolder, type ModelLayout, openModelFolder } from './layout';
 
 /** What a model folder is, and all in which it differs from its contract. */
 export interface ContractReport {
@@ -175,7 +175,9 @@ async function openedModel(dir: string, findings: Findings): Promise<NativeDescr
   try {
     const { files, contract } = await openModelFolder(dir);
     const config = { files, contract, threads: 1, sessionsMax: 1, lanes: 1, batchMax: 1, batchWaitMs: 0 };
-    const recognizer = await loadAddon().openRecognizer(config);
+    // Packed graphs run on their own engine alone; others are checked where nothing is packed for it.
+    const cpu = isPacked(files) ? { cpu: { engine: 'packed' as const, cacheDir: dir } } : {};
+    const recognizer = await loadAddon().openRecognizer({ ...config, ...cpu });
     const description = recognizer.describe();
     await recognizer.close();
     return description;

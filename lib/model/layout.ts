@@ -55,7 +55,7 @@ export interface ModelFolder {
 interface ForeignLayout {
   layout: 'nemo' | 'sherpa';
   rule: 'transducer' | 'ctc';
-  /** Graph files by role, without `.onnx`. */
+  /** Graph files by role, without their ending. */
   encoder: string;
   predictor?: string;
   joint?: string;
@@ -84,6 +84,15 @@ const LAYOUTS: readonly ForeignLayout[] = [
 ];
 
 export const CONTRACT_FILE = 'contract.json';
+/** Of graphs that `trt-asr models optimize` made. */
+export const PACKED_ENDING = '.packed';
+
+/** Whether a model's graphs are packed; such graphs run on the packed engine alone. */
+export function isPacked(files: ModelFiles): boolean {
+  return Object.values(files).some((file: string) => file.endsWith(PACKED_ENDING));
+}
+// ONNX goes first: every engine takes it.
+const ENDINGS = ['.onnx', PACKED_ENDING];
 
 function notFound(dir: string, expected: string, received: string, cause?: unknown): AsrError {
   return new AsrError({
@@ -119,7 +128,7 @@ function describe(names: string[]): string {
 /** One graph of a foreign layout at the wanted precision, or undefined. */
 function graphName(names: Set<string>, stem: string, precisions: readonly Precision[]): string | undefined {
   return precisions
-    .map((precision) => (precision === 'int8' ? `${stem}.int8.onnx` : `${stem}.onnx`))
+    .flatMap((precision) => ENDINGS.map((ending) => `${stem}${precision === 'int8' ? '.int8' : ''}${ending}`))
     .find((name) => names.has(name));
 }
 
@@ -282,7 +291,7 @@ async function openForeign(
       vocab: path.join(dir, vocab),
     },
     contract,
-    precision: graphs.some((name) => name.endsWith('.int8.onnx')) ? 'int8' : 'fp32',
+    precision: graphs.some((name) => /\.int8\.(onnx|packed)$/.test(name)) ? 'int8' : 'fp32',
   };
 }
 

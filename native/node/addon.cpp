@@ -7,6 +7,7 @@
 #include "node/config.h"
 #include "node/inspect.h"
 #include "node/js.h"
+#include "node/optimize.h"
 #include "node/recognizer_object.h"
 #include "node/resampling.h"
 #include "node/survey.h"
@@ -95,6 +96,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cancelBuild", Napi::Function::New(env, cancel_build, "cancelBuild"));
   exports.Set("buildEngines", Napi::Function::New(env, build_engines_of, "buildEngines"));
   exports.Set("inspectEngine", Napi::Function::New(env, inspect_engine, "inspectEngine"));
+  exports.Set("packGraph", Napi::Function::New(env, pack_graph_of, "packGraph"));
   exports.Set("createResampler", Napi::Function::New(env, create_resampler, "createResampler"));
   exports.Set("resample", Napi::Function::New(env, resample, "resample"));
   exports.Set("ortVersion", Napi::Function::New(env, ort_version_of, "ortVersion"));

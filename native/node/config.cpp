@@ -1,5 +1,6 @@
 #include "node/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -221,6 +222,22 @@ GpuConfig read_gpu(Reader& gpu, Reader& parent) {
   return out;
 }
 
+CpuConfig read_cpu(Reader cpu, Reader& parent) {
+  CpuConfig out;
+  const std::string name = cpu.string("engine");
+  const auto known = {CpuEngine::automatic, CpuEngine::onnxruntime, CpuEngine::packed};
+  const auto* const found = std::find_if(known.begin(), known.end(),
+                                         [&](CpuEngine engine) { return name == cpu_engine_name(engine); });
+  if (found == known.end()) {
+    cpu.wrong("engine", "auto, onnxruntime or packed");
+  } else {
+    out.engine = *found;
+  }
+  out.cache = cpu.string("cacheDir");
+  parent.join(cpu);
+  return out;
+}
+
 SessionMode read_mode(Reader& live) {
   const std::string mode = live.string("mode");
   if (mode == "buffered") return SessionMode::buffered;
@@ -266,6 +283,7 @@ Result<RecognizerConfig> read_config(const Napi::Value& value) {
   Reader contract = root.child("contract");
   config.model.contract = read_contract(contract, root);
   config.model.threads = root.integer("threads");
+  if (root.has("cpu")) config.model.cpu = read_cpu(root.child("cpu"), root);
   if (root.has("gpu")) {
     Reader gpu = root.child("gpu");
     config.model.gpu = read_gpu(gpu, root);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/ort/ort_engine.h"
+#include "engine/packed/packed_model.h"
 #include "node/background.h"
 #include "node/js.h"
 #include "text/tokenizer.h"
@@ -20,6 +21,15 @@ struct Inspection {
 };
 
 void load(Inspection& inspection) {
+  if (inspection.path.ends_with(".packed")) {
+    auto model = packed::PackedModel::open(inspection.path);
+    if (model.ok()) {
+      inspection.info = model.value()->info();
+    } else {
+      inspection.error = model.take_error();
+    }
+    return;
+  }
   auto engine = load_ort_engine(OrtEngineConfig{inspection.path, 1});
   if (engine.ok()) {
     inspection.info = engine.value()->info();

@@ -4,7 +4,6 @@
 
 #include "base/contract.h"
 #include "engine/onnx/onnx_file.h"
-#include "engine/ort/ort_engine.h"
 
 namespace trt_asr {
 
@@ -19,9 +18,11 @@ constexpr std::uint64_t trial_seed = 42;
 
 }  // namespace
 
-Result<GraphLoader> GraphLoader::open(const std::optional<GpuConfig>& gpu, std::int32_t threads) noexcept {
+Result<GraphLoader> GraphLoader::open(const std::optional<GpuConfig>& gpu, const CpuConfig& cpu,
+                                      std::int32_t threads) noexcept {
   GraphLoader loader;
   loader.threads_ = threads;
+  loader.cpu_ = cpu;
   if (!gpu.has_value()) return loader;
   loader.config_ = *gpu;
   loader.config_.encoder.frames.min = 1;
@@ -88,18 +89,18 @@ Result<trt::GraphRequest> GraphLoader::prediction_request(const char* graph, con
 
 Result<std::shared_ptr<Engine>> GraphLoader::encoder(const std::string& path,
                                                      const EncoderConfig& encoder) const noexcept {
-  if (gpu_ == nullptr) return load_ort_engine({path, threads_});
+  if (gpu_ == nullptr) return load_cpu_engine(cpu_, path, threads_);
   TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> engine, gpu_->engine(encoder_request(path, encoder)));
   return std::shared_ptr<Engine>(std::move(engine));
 }
 
 Result<std::shared_ptr<Engine>> GraphLoader::streaming(const std::string& path) const noexcept {
-  return load_ort_engine({path, threads_});
+  return load_cpu_engine(cpu_, path, threads_);
 }
 
 Result<std::shared_ptr<Engine>> GraphLoader::prediction(const char* graph, const std::string& path,
                                                         const DecodeRules& rules) const noexcept {
-  if (gpu_ == nullptr) return load_ort_engine({path, threads_});
+  if (gpu_ == nullptr) return load_cpu_engine(cpu_, path, threads_);
   TRT_ASR_ASSIGN(const trt::GraphRequest request, prediction_request(graph, path, rules));
   TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> engine, gpu_->engine(request));
   return std::shared_ptr<Engine>(std::move(engine));

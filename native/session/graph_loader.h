@@ -1,5 +1,5 @@
 #pragma once
-// A model's graphs as engines: on ONNX Runtime, or on a GPU through TensorRT.
+// A model's graphs as engines: on the CPU, or on a GPU through TensorRT.
 
 #include <memory>
 #include <optional>
@@ -7,6 +7,7 @@
 
 #include "decode/greedy_decoder.h"
 #include "encoder/encoder.h"
+#include "engine/cpu_engines.h"
 #include "engine/engine.h"
 #include "engine/tensorrt/gpu_engines.h"
 
@@ -25,8 +26,8 @@ struct GpuConfig {
 
 class GraphLoader {
  public:
-  /// Without `gpu`: ONNX Runtime with `threads`. Errors: ERR_BACKEND_UNAVAILABLE.
-  [[nodiscard]] static Result<GraphLoader> open(const std::optional<GpuConfig>& gpu,
+  /// Without `gpu`: the CPU's engines with `threads`. Errors: ERR_BACKEND_UNAVAILABLE.
+  [[nodiscard]] static Result<GraphLoader> open(const std::optional<GpuConfig>& gpu, const CpuConfig& cpu,
                                                 std::int32_t threads) noexcept;
 
   /// What the file says of itself, where the engine is yet to be built; nothing on the CPU, where the engine
@@ -60,6 +61,7 @@ class GraphLoader {
                                                              const DecodeRules& rules) const;
 
   std::int32_t threads_ = 1;
+  CpuConfig cpu_;
   GpuConfig config_;
   std::shared_ptr<trt::GpuEngines> gpu_;
 };

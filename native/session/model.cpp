@@ -121,7 +121,7 @@ Result<Opening> begin(const ModelConfig& config) noexcept {
   TRT_ASR_REQUIRE(is_ctc == files.predictor.empty(), bad_argument, "files.predictor",
                   is_ctc ? "nothing with the rule ctc" : "a graph with a transducer's rule", files.predictor,
                   "");
-  TRT_ASR_ASSIGN(GraphLoader loader, GraphLoader::open(config.gpu, config.threads));
+  TRT_ASR_ASSIGN(GraphLoader loader, GraphLoader::open(config.gpu, config.cpu, config.threads));
   TRT_ASR_ASSIGN(const std::optional<EngineInfo> told, loader.describe(files.encoder));
   if (told.has_value() && contract.derived) TRT_ASR_TRY(apply_metadata(*told, contract));
   return Opening{std::move(files), std::move(tokenizer), std::move(contract), std::move(loader)};

@@ -35,7 +35,8 @@ struct ModelContract {
 struct ModelConfig {
   ModelFiles files;
   ModelContract contract;
-  std::int32_t threads = 1;      ///< Intra-op threads of each engine's run, on the CPU.
+  std::int32_t threads = 1;  ///< Intra-op threads of each engine's run, on the CPU.
+  CpuConfig cpu = {};
   std::optional<GpuConfig> gpu;  ///< On a GPU instead of the CPU.
 };
 

@@ -1,0 +1,249 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Contract } from '../../dist/model/contract';
+import type { OptimizeProgress } from '../../dist/model/optimize';
+import { root, run } from './cli_support';
+
+// As the command line loads it: one copy of each module.
+const load = createRequire(import.meta.url);
+const { optimizeModel } = load('../../dist/model/optimize.js') as typeof import('../../dist/model/optimize');
+const { openModelFolder } = load('../../dist/model/layout.js') as typeof import('../../dist/model/layout');
+const { checkFolder } = load(
+  '../../dist/model/contract_check.js',
+) as typeof import('../../dist/model/contract_check');
+
+const models = path.join(root, 'test', 'fixtures', 'models');
+const demo = path.join(root, 'models', 'demo-en');
+const welcome = path.join(root, 'examples', 'welcome.wav');
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(path.join(tmpdir(), 'trt-asr-optimize-'));
+});
+afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+const fresh = async () => path.join(await mkdtemp(path.join(scratch, 'out-')), 'model');
+
+async function rejection(promise: Promise<unknown>): Promise<{ code: string; message: string }> {
+  return promise.then(
+    () => {
+      throw new Error('expected a rejection');
+    },
+    (error) => error,
+  );
+}
+
+describe('a folder of packed graphs', () => {
+  test('of a model with a contract opens like any other, and holds to its contract', async () => {
+    const output = await fresh();
+    const told: OptimizeProgress[] = [];
+    const made = await optimizeModel(path.join(models, 'tiny-ours'), {
+      output,
+      onProgress: (progress) => told.push(progress),
+    });
+    expect(made.dir).toBe(output);
+    expect(made.files.map(({ file, kind, precision }) => [file, kind, precision])).toEqual([
+      ['encoder.packed', 'encoder', 'fp32'],
+      ['predictor.packed', 'predictor', 'fp32'],
+      ['joint.packed', 'joint', 'fp32'],
+    ]);
+    expect((await readdir(output)).sort()).toEqual(
+      ['contract.json', 'encoder.packed', 'joint.packed', 'predictor.packed', 'vocab.txt'].sort(),
+    );
+    const contract = JSON.parse(await readFile(path.join(output, 'contract.json'), 'utf8')) as Contract;
+    expect(Object.keys(contract.files ?? {}).sort()).toEqual([
+      'encoder.packed',
+      'joint.packed',
+      'predictor.packed',
+      'vocab.txt',
+    ]);
+    expect(contract.precision).toBe('fp32');
+    const report = await checkFolder(output);
+    expect(report.findings).toEqual([]);
+    expect(report.model?.rule).toBe('tdt');
+    expect(told.every(({ index, count, done, steps }) => index < 3 && count === 3 && done <= steps)).toBe(
+      true,
+    );
+  });
+
+  test.each([
+    ['tiny-nemo', 'fp32', ['decoder_joint-model.packed', 'encoder-model.packed', 'vocab.txt']],
+    ['tiny-nemo', 'int8', ['decoder_joint-model.int8.packed', 'encoder-model.int8.packed', 'vocab.txt']],
+    ['tiny-sherpa', 'fp32', ['decoder.packed', 'encoder.packed', 'joiner.packed', 'tokens.txt']],
+    [
+      'tiny-sherpa',
+      'int8',
+      ['decoder.int8.packed', 'encoder.int8.packed', 'joiner.int8.packed', 'tokens.txt'],
+    ],
+  ] as const)('of the layout %s, %s', async (name, from, files) => {
+    const output = await fresh();
+    await optimizeModel(path.join(models, name), { output, from });
+    const names = (await readdir(output)).filter((file) => file !== 'config.json').sort();
+    expect(names).toEqual([...files]);
+    const folder = await openModelFolder(output);
+    expect(folder.layout).toBe(name.slice('tiny-'.length));
+    expect(folder.precision).toBe(from);
+    const report = await checkFolder(output);
+    expect(report.findings).toEqual([]);
+  });
+
+  test('of int8 graphs under plain names tells that they are', async () => {
+    const source = await mkdtemp(path.join(scratch, 'plain-'));
+    for (const stem of ['encoder', 'decoder', 'joiner']) {
+      const quantised = stem === 'decoder' ? '' : '.int8';
+      await cp(
+        path.join(models, 'tiny-sherpa', `${stem}${quantised}.onnx`),
+        path.join(source, `${stem}.onnx`),
+      );
+    }
+    await cp(path.join(models, 'tiny-sherpa', 'tokens.txt'), path.join(source, 'tokens.txt'));
+    const output = await fresh();
+    const made = await optimizeModel(source, { output });
+    expect(made.files.map(({ file }) => file)).toEqual([
+      'encoder.int8.packed',
+      'decoder.packed',
+      'joiner.int8.packed',
+    ]);
+    expect((await openModelFolder(output)).precision).toBe('int8');
+  });
+
+  test.each(['ctc-ours', 'ctc-nemo', 'ctc-80-sherpa'])('of the CTC model %s', async (name) => {
+    const output = await fresh();
+    const made = await optimizeModel(path.join(models, 'variants', name), { output });
+    expect(made.files.map(({ kind }) => kind)).toEqual(['encoder']);
+    expect((await checkFolder(output)).findings).toEqual([]);
+  });
+
+  test('quantised here, it says so', async () => {
+    const output = await fresh();
+    const made = await optimizeModel(path.join(models, 'tiny-ours'), { output, precision: 'int8' });
+    expect(made.files.map(({ precision }) => precision)).toEqual([
+      'int8-packed',
+      'int8-packed',
+      'int8-packed',
+    ]);
+    const contract = JSON.parse(await readFile(path.join(output, 'contract.json'), 'utf8')) as Contract;
+    expect(contract.precision).toBe('int8');
+    expect(contract.tolerances).toBeUndefined();
+    expect((await openModelFolder(output)).precision).toBe('int8');
+    const foreign = await fresh();
+    await optimizeModel(path.join(models, 'tiny-sherpa'), { output: foreign, precision: 'int8' });
+    expect(await readdir(foreign)).toContain('encoder.int8.packed');
+    expect((await openModelFolder(foreign)).precision).toBe('int8');
+  });
+});
+
+describe('what is refused leaves nothing behind', () => {
+  test('a graph that cannot be packed, with the node', async () => {
+    const output = await fresh();
+    const causal = await rejection(optimizeModel(path.join(models, 'variants', 'ctc-causal'), { output }));
+    expect(causal.code).toBe('ERR_CONTRACT_MISMATCH');
+    expect(causal.message).toContain('LayerNormalization');
+    const streaming = await rejection(optimizeModel(path.join(models, 'streaming', 'rnnt'), { output }));
+    expect(streaming.code).toBe('ERR_CONTRACT_MISMATCH');
+    expect(await readdir(path.dirname(output))).toEqual([]);
+  });
+
+  test('arguments', async () => {
+    const output = await fresh();
+    const source = path.join(models, 'tiny-ours');
+    const cases: [object, RegExp][] = [
+      [{}, /options\.output/],
+      [{ output: '' }, /options\.output/],
+      [{ output, precision: 'fp8' }, /options\.precision/],
+      [{ output, from: 'fp16' }, /options\.from/],
+      [{ output, force: 1 }, /options\.force/],
+      [{ output, froce: true }, /options\.froce/],
+      [{ output: source }, /a folder outside of/],
+      [{ output: path.join(source, 'packed') }, /a folder outside of/],
+      [{ output: welcome }, /a folder/],
+    ];
+    for (const [options, message] of cases) {
+      const error = await rejection(optimizeModel(source, options as { output: string }));
+      expect(error.code).toBe('ERR_BAD_ARGUMENT');
+      expect(error.message).toMatch(message);
+    }
+    const absent = await rejection(optimizeModel(path.join(scratch, 'absent'), { output }));
+    expect(absent.code).toBe('ERR_MODEL_NOT_FOUND');
+    expect(await readdir(path.dirname(output))).toEqual([]);
+  });
+
+  test('a folder that holds something: replaced only when it is an optimized model, and asked for', async () => {
+    const output = await fresh();
+    const source = path.join(models, 'tiny-ours');
+    await mkdir(output);
+    await optimizeModel(source, { output });
+    const first = (await stat(path.join(output, 'contract.json'))).ino;
+    const again = await rejection(optimizeModel(source, { output }));
+    expect(again.message).toContain('--force');
+    await optimizeModel(source, { output, force: true });
+    expect((await stat(path.join(output, 'contract.json'))).ino).not.toBe(first);
+    await writeFile(path.join(output, 'notes.md'), 'mine');
+    const mine = await rejection(optimizeModel(source, { output, force: true }));
+    expect(mine.message).toContain('notes.md');
+    // A folder of packed graphs is not packed again.
+    await rm(path.join(output, 'notes.md'));
+    const packed = await rejection(optimizeModel(output, { output: await fresh() }));
+    expect(packed.code).toBe('ERR_BAD_ARGUMENT');
+    expect(packed.message).toContain('encoder.packed');
+  });
+
+  test('when the signal aborts', async () => {
+    const output = await fresh();
+    const reason = new Error('enough');
+    const before = await rejection(optimizeModel(demo, { output, signal: AbortSignal.abort(reason) }));
+    expect(before).toBe(reason);
+    const controller = new AbortController();
+    const during = await rejection(
+      optimizeModel(demo, { output, signal: controller.signal, onProgress: () => controller.abort(reason) }),
+    );
+    expect(during).toBe(reason);
+    expect(await readdir(path.dirname(output))).toEqual([]);
+  });
+
+  test('a graph that is damaged', async () => {
+    const source = path.join(await mkdtemp(path.join(scratch, 'damaged-')), 'model');
+    await cp(path.join(models, 'tiny-sherpa'), source, { recursive: true });
+    const file = path.join(source, 'encoder.onnx');
+    await writeFile(file, (await readFile(file)).subarray(0, 100_000));
+    const output = await fresh();
+    const error = await rejection(optimizeModel(source, { output }));
+    expect(error.code).toBe('ERR_MODEL_CORRUPT');
+    expect(await readdir(path.dirname(output))).toEqual([]);
+  });
+});
+
+describe('trt-asr models optimize', () => {
+  test('packs the shipped model, which then hears the same', async () => {
+    const output = await fresh();
+    const made = await run('models', 'optimize', 'demo-en', '--output', output);
+    expect(made.stderr).toBe('');
+    expect(made.code).toBe(0);
+    expect(made.stdout).toContain('encoder.packed');
+    expect(made.stdout.trimEnd().endsWith(output)).toBe(true);
+    const [packed, published] = await Promise.all([
+      run('transcribe', '--model', output, welcome),
+      run('transcribe', '--model', demo, welcome),
+    ]);
+    expect(packed.code).toBe(0);
+    expect(packed.stdout.length).toBeGreaterThan(10);
+    expect(packed.stdout).toBe(published.stdout);
+  });
+
+  test('prints JSON, and refuses with exit codes', async () => {
+    const output = await fresh();
+    const source = path.join(models, 'tiny-ours');
+    const made = await run('models', 'optimize', source, '-o', output, '--precision', 'int8', '--json');
+    expect(made.code).toBe(0);
+    expect(JSON.parse(made.stdout).files).toHaveLength(3);
+    const again = await run('models', 'optimize', source, '-o', output);
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain('--force');
+    expect((await run('models', 'optimize', source, '-o', output, '--force')).code).toBe(0);
+    expect((await run('models', 'optimize', source)).code).toBe(2);
+    expect((await run('models', 'optimize', source, '-o', output, '--precision', 'fp4')).code).toBe(2);
+  });
+});
