@@ -190,4 +190,4 @@ async function run(options, folder) {
   return outcome;
 }
 
-module.exports = { run };
+module.exports = { MODES, makeAudio, run };

@@ -72,8 +72,8 @@ function neededSample(recognizer, model, samplesDone) {
   return (frames - 1) * features.hop_samples + features.fft_samples / 2;
 }
 
-async function openOurs({ model, sessions, count, threads }) {
-  const { Recognizer } = require(path.join(root, 'dist', 'index.js'));
+async function openOurs({ home = root, model, sessions, count, threads }) {
+  const { Recognizer } = require(path.join(home, 'dist', 'index.js'));
   const recognizer = await Recognizer.open({
     model,
     device: 'cpu',
@@ -117,7 +117,7 @@ async function openOurs({ model, sessions, count, threads }) {
     await session.end();
     await reading;
   };
-  return { version: require(path.join(root, 'package.json')).version, run, close: () => recognizer.close() };
+  return { version: require(path.join(home, 'package.json')).version, run, close: () => recognizer.close() };
 }
 
 // The peer has no streaming for these models; its own examples decode a growing window again and again, and begin a new one in a

@@ -4,6 +4,8 @@
 const path = require('node:path');
 const os = require('node:os');
 const { root, writeSpeech, standardModel } = require('./audio.js');
+const { number } = require('./common/table.js');
+const { allMet, judge } = require('./common/targets.js');
 
 const GROWTH_TARGET_MB = 200;
 const MINUTES_STANDARD = 120;
@@ -37,25 +39,29 @@ async function run(options, folder) {
   await recognizer.close();
 
   const growthMB = peakMB - afterMinuteMB;
-  const met = growthMB < GROWTH_TARGET_MB;
-  console.log(`model ${path.basename(model)}, ${threads} threads`);
-  console.log(`RSS after 1 minute of audio          ${afterMinuteMB.toFixed(0)} MB`);
-  console.log(
-    `RSS, highest, in ${minutes} minutes of audio  ${peakMB.toFixed(0)} MB (at its end ${endMB.toFixed(0)} MB)`,
-  );
-  console.log(
-    `growth                               ${growthMB.toFixed(0)} MB; target < ${GROWTH_TARGET_MB} MB: ${met ? 'met' : 'MISSED'}`,
-  );
-  console.log(
-    `${(durationMs / 60000).toFixed(1)} minutes, ${words.length} words, ${tokens.length} tokens, ${(wallMs / 1000).toFixed(1)} s\n`,
-  );
+  const targets = [judge(`memory, growth in ${minutes} minutes`, 'below', GROWTH_TARGET_MB, ' MB', growthMB)];
   const amounts = { words: words.length, tokens: tokens.length, characters: text.length };
   return {
     minutes,
     model,
     threads,
-    met,
-    targetMB: GROWTH_TARGET_MB,
+    met: allMet(targets),
+    targets,
+    tables: [
+      {
+        title: `Resident set in ${minutes} minutes of audio, MB`,
+        notes: [
+          `${path.basename(model)}, ${threads} threads; ${words.length} words and ${tokens.length} tokens in ${(wallMs / 1000).toFixed(1)} s.`,
+        ],
+        head: ['', 'MB'],
+        rows: [
+          ['after 1 minute', number(afterMinuteMB)],
+          ['highest', number(peakMB)],
+          ['at the end', number(endMB)],
+          ['growth', number(growthMB)],
+        ],
+      },
+    ],
     afterMinuteMB,
     peakMB,
     endMB,

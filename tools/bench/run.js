@@ -4,97 +4,97 @@
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { parseArgs } = require('node:util');
-const { root } = require('./audio.js');
+const { describeMachine } = require('./common/machine.js');
+const { readOptions, USAGE } = require('./common/options.js');
+const { bodyOf, dataOf, write } = require('./common/output.js');
+const { home } = require('./common/subjects.js');
+const { sentence } = require('./common/targets.js');
 
 const benchmarks = {
-  eventloop: require('./eventloop.js'),
-  memory: require('./memory.js'),
-  latency: require('./latency.js'),
-  context: require('./context.js'),
-  stress: require('./stress.js'),
+  features: './features.js',
+  encoder: './encoder.js',
+  decode: './decode.js',
+  e2e: './e2e.js',
+  batch: './batch.js',
+  startup: './startup.js',
+  rss: './rss.js',
+  memory: './memory.js',
+  napi: './napi.js',
+  eventloop: './eventloop.js',
+  alloc: './alloc.js',
+  sessions: './sessions.js',
 };
+const others = { latency: './latency.js', context: './context.js', stress: './stress.js' };
+// Few rounds: whether everything runs, and roughly how fast.
+const QUICK = { runs: 2, processes: 1, minutes: 2, seconds: 10, sessions: '16' };
 
-const usage = `usage: npm run bench -- eventloop [--runs N] [--threads N] [--audio FILE | --minutes N]
-                                  [--model DIR] [--peer FOLDER] [--peer-model DIR]
-       npm run bench -- memory [--minutes N] [--threads N] [--model DIR]
-       npm run bench -- latency [--runs N] [--seconds N] [--sessions N,N...] [--modes MODE,MODE...] [--threads N]
-                                [--model DIR] [--streaming-model DIR] [--peer FOLDER --peer-model DIR] [--output FOLDER]
-       npm run bench -- context [--clips FOLDER,FOLDER...] [--model DIR] [--output FOLDER]
-       npm run bench -- stress [--hours N] [--modes MODE,MODE...] [--output FOLDER]
-
---peer names a folder in which sherpa-onnx-node has been installed; without it, only trt-asr is measured.
-Ends with one line of JSON. Exit code 1: a target was missed; 2: usage.`;
-
-function machine() {
-  const [cpu] = os.cpus();
-  return {
-    cpu: cpu?.model.trim() ?? 'unknown',
-    cores: os.availableParallelism(),
-    memoryGB: Math.round(os.totalmem() / 1e8) / 10,
-    platform: `${process.platform}-${process.arch}`,
-    node: process.versions.node,
-    loadAverage: os.loadavg()[0],
-  };
+/** One benchmark: printed, written to --output, and given back. */
+async function measure(name, options, folder) {
+  const machine = describeMachine(home(options), options.peer);
+  const found = await require({ ...benchmarks, ...others }[name]).run(options, folder);
+  const date = new Date().toISOString();
+  const result = { benchmark: name, date, machine, loadAfter: os.loadavg()[0], ...found };
+  console.log(bodyOf(result));
+  // The three older ones write their own.
+  const writes = options.output !== undefined && !Object.hasOwn(others, name);
+  return { result, text: writes ? await write(path.resolve(options.output), result) : '' };
 }
 
-function positive(name, text) {
-  const value = Number(text);
-  if (!(value > 0)) throw new Error(`expected a positive number for --${name}, received ${text}`);
-  return value;
-}
-
-function readOptions(args) {
-  const text = { type: 'string' };
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      runs: text,
-      threads: text,
-      minutes: text,
-      audio: text,
-      model: text,
-      peer: text,
-      'peer-model': text,
-      seconds: text,
-      sessions: text,
-      modes: text,
-      'streaming-model': text,
-      output: text,
-      clips: text,
-      hours: text,
-    },
-  });
-  const [name, ...rest] = positionals;
-  if (name === undefined || !Object.hasOwn(benchmarks, name) || rest.length > 0)
-    throw new Error(`expected the name of one benchmark: ${Object.keys(benchmarks).join(', ')}`);
-  for (const key of ['runs', 'threads', 'minutes', 'seconds', 'hours'])
-    if (values[key] !== undefined) values[key] = positive(key, values[key]);
-  return { name, options: values };
+/** One after the other; one that fails does not end the others. */
+async function measureAll(options, folder) {
+  const results = [];
+  const texts = [];
+  for (const name of Object.keys(benchmarks)) {
+    console.error(`--- ${name}`);
+    try {
+      const { result, text } = await measure(name, { ...(options.quick ? QUICK : {}), ...options }, folder);
+      results.push(dataOf(result));
+      texts.push(text);
+    } catch (error) {
+      console.error(`${name}: ${error.message}`);
+      results.push({ benchmark: name, met: false, error: error.message, targets: [] });
+      texts.push(`## ${name}\n\nfailed: ${error.message}\n`);
+    }
+  }
+  const told = results.flatMap(({ benchmark, targets = [], error }) => [
+    ...targets.map((target) => `- ${sentence(target)}`),
+    ...(error === undefined ? [] : [`- ${benchmark}: FAILED, ${error}`]),
+  ]);
+  const summary = ['## Targets', '', ...told, ''].join('\n');
+  console.log(summary);
+  const result = { benchmark: 'all', met: results.every(({ met }) => met), results };
+  if (options.output !== undefined) {
+    fs.mkdirSync(options.output, { recursive: true });
+    fs.writeFileSync(path.join(options.output, 'all.json'), `${JSON.stringify(result, undefined, 2)}\n`);
+    fs.writeFileSync(path.join(options.output, 'all.md'), [summary, ...texts].join('\n'));
+  }
+  return result;
 }
 
 async function main() {
   let asked;
   try {
-    asked = readOptions(process.argv.slice(2));
+    asked = readOptions(process.argv.slice(2), [...Object.keys(benchmarks), 'all', ...Object.keys(others)]);
   } catch (error) {
-    console.error(`${error.message}\n\n${usage}`);
+    console.error(`${error.message}\n\n${USAGE}`);
     process.exitCode = 2;
     return;
   }
-  if (!fs.existsSync(path.join(root, 'dist', 'index.js'))) throw new Error('build first: npm run build');
+  const { name, options } = asked;
+  if (!fs.existsSync(path.join(home(options), 'dist', 'index.js')))
+    throw new Error('build first: npm run build');
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'trt-asr-bench-'));
   try {
-    const before = machine();
-    const result = await benchmarks[asked.name].run(asked.options, folder);
-    console.log(
-      JSON.stringify({ benchmark: asked.name, date: new Date().toISOString(), machine: before, ...result }),
-    );
+    const result =
+      name === 'all' ? await measureAll(options, folder) : (await measure(name, options, folder)).result;
+    console.log(JSON.stringify(dataOf(result)));
     if (!result.met) process.exitCode = 1;
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }
 }
 
-void main();
+main().catch((error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});

@@ -1,0 +1,48 @@
+#!/bin/sh
+# The full-size models that the benchmarks are run on: the architecture of Parakeet-TDT 0.6B with random weights, in our own int8 form
+# and in the peer's layout, before and after a speaking pace was set. About 8 GB of disk, 9 GB of memory and 10 minutes.
+#
+#   sh tools/bench/make-full-size.sh FOLDER        PYTHON=... names a Python with tools/export and nemo_toolkit[asr]==2.7.3
+#
+# FOLDER/own-raw, FOLDER/peer-raw   as the random weights are;   FOLDER/own, FOLDER/peer   at 3.5 tokens a second.
+# The weights come from a seed, so that everybody gets the same ones; they are never committed.
+set -eu
+folder=${1:?usage: make-full-size.sh FOLDER}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+python=${PYTHON:-python3}
+export PYTHONPATH="$root/tools/export:$root/tools/golden"
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+
+[ -f "$folder/full.nemo" ] || "$python" - "$folder/full.nemo" <<'PYTHON'
+import sys
+from pathlib import Path
+from trt_asr_export.random_model import write_random_archive
+write_random_archive(Path(sys.argv[1]), "tdt", 42, "full")
+PYTHON
+
+[ -f "$folder/own-raw/contract.json" ] ||
+  "$python" -m trt_asr_export "$folder/full.nemo" "$folder/own-raw" --precision int8 --name full-int8 --force
+
+# The peer's layout as its users have it: NeMo's own export, quantised by ONNX Runtime, the int8 files alone.
+[ -f "$folder/peer-raw/tokens.txt" ] || "$python" - "$folder" <<'PYTHON'
+import sys
+from pathlib import Path
+import torch
+from nemo.collections.asr.models import ASRModel
+from trt_asr_golden.foreign_layouts import export_sherpa_layout
+
+folder = Path(sys.argv[1])
+model = ASRModel.restore_from(str(folder / "full.nemo"), map_location="cpu").eval()
+with torch.no_grad():
+    export_sherpa_layout(model, folder / "peer-fp32", "full-tdt", int8=True)
+raw = folder / "peer-raw"
+raw.mkdir(exist_ok=True)
+for name in ("encoder", "decoder", "joiner"):
+    (folder / "peer-fp32" / f"{name}.int8.onnx").rename(raw / f"{name}.onnx")
+(raw / "tokens.txt").write_bytes((folder / "peer-fp32" / "tokens.txt").read_bytes())
+PYTHON
+
+node -e "require('$root/tools/bench/audio.js').convertToWav('$root/examples/long.mp3', '$folder/speech.wav')"
+"$python" "$root/tools/bench/emission.py" "$folder/peer-raw" "$folder/peer" --audio "$folder/speech.wav"
+"$python" "$root/tools/bench/emission.py" "$folder/own-raw" "$folder/own" --offsets "$folder/peer/emission.json"
