@@ -3,7 +3,7 @@ import envPaths from 'env-paths';
 import { type BuiltEngine, loadAddon, type NativeConfig, type NativeCpu, type NativeGpu } from './binding';
 import { cudaPlaces } from './device';
 import { AsrError, badArgument } from './errors';
-import { type DownloadProgress, type ResolvedModel, resolveModel } from './model';
+import { type DownloadProgress, isPacked, type ResolvedModel, resolveModel } from './model';
 import type { EngineProfiles } from './model/layout';
 import { findModel } from './model/registry';
 import {
@@ -131,8 +131,17 @@ function quantizedError(where: string): AsrError {
   });
 }
 
-/** The core's configuration of a model on a GPU. Throws ERR_ENGINE_BUILD for a quantised model. */
+/** The core's configuration of a model on a GPU. Throws ERR_ENGINE_BUILD for a packed or a quantised model. */
 export function nativeGpu(model: ResolvedModel, choice: GpuChoice): NativeGpu {
+  if (isPacked(model.files)) {
+    throw new AsrError({
+      code: 'ERR_ENGINE_BUILD',
+      field: 'model',
+      expected: `ONNX graphs in ${model.dir}`,
+      received: 'packed ones, which run on the CPU alone',
+      remedy: "Name the folder that they were made of, or use device: 'cpu'.",
+    });
+  }
   if (model.quantized) throw quantizedError(model.dir);
   const places = cudaPlaces(choice.tensorrtPath);
   return {

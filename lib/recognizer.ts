@@ -66,7 +66,10 @@ export interface OpenOptions {
   threads?: number;
   /** What live sessions are like. */
   sessions?: SessionsOptions;
-  /** Windows that a lane computes together. Default: 8 on a GPU and of cache-aware sessions, else 1; an int8 model takes 1. */
+  /**
+   * Windows that a lane computes together. Default: 8 on a GPU and of cache-aware sessions, else 1. An int8 model takes 1, except
+   * one that `trt-asr models optimize` made, which scales row by row.
+   */
   batchMax?: number;
   /** How long a session's window waits for others to fill a batch, in milliseconds. Default 0. */
   batchWaitMs?: number;

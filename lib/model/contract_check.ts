@@ -175,8 +175,8 @@ async function openedModel(dir: string, findings: Findings): Promise<NativeDescr
   try {
     const { files, contract } = await openModelFolder(dir);
     const config = { files, contract, threads: 1, sessionsMax: 1, lanes: 1, batchMax: 1, batchWaitMs: 0 };
-    // Packed graphs run on their own engine alone; others are checked where nothing is packed for it.
-    const cpu = isPacked(files) ? { cpu: { engine: 'packed' as const, cacheDir: dir } } : {};
+    // Packed graphs run on their own engine alone; others are checked on ONNX Runtime, where no pack is written beside them.
+    const cpu = isPacked(files) ? { cpu: { engine: 'auto' as const, cacheDir: dir } } : {};
     const recognizer = await loadAddon().openRecognizer({ ...config, ...cpu });
     const description = recognizer.describe();
     await recognizer.close();

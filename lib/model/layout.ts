@@ -89,8 +89,10 @@ export const PACKED_ENDING = '.packed';
 
 /** Whether a model's graphs are packed; such graphs run on the packed engine alone. */
 export function isPacked(files: ModelFiles): boolean {
-  return Object.values(files).some((file: string) => file.endsWith(PACKED_ENDING));
+  const { vocab: _, ...graphs } = files;
+  return Object.values(graphs).every((file: string) => file.endsWith(PACKED_ENDING));
 }
+
 // ONNX goes first: every engine takes it.
 const ENDINGS = ['.onnx', PACKED_ENDING];
 
@@ -126,9 +128,14 @@ function describe(names: string[]): string {
 }
 
 /** One graph of a foreign layout at the wanted precision, or undefined. */
-function graphName(names: Set<string>, stem: string, precisions: readonly Precision[]): string | undefined {
+function graphName(
+  names: Set<string>,
+  stem: string,
+  precisions: readonly Precision[],
+  ending: string,
+): string | undefined {
   return precisions
-    .flatMap((precision) => ENDINGS.map((ending) => `${stem}${precision === 'int8' ? '.int8' : ''}${ending}`))
+    .map((precision) => `${stem}${precision === 'int8' ? '.int8' : ''}${ending}`)
     .find((name) => names.has(name));
 }
 
@@ -143,19 +150,21 @@ interface ForeignChoice {
 
 /**
  * The files of a foreign layout, or what is missing. A quantised encoder is commonly published beside small graphs
- * that were left in fp32, so 'int8' asks for a quantised encoder and takes the others as they are there.
+ * that were left in fp32, so 'int8' asks for a quantised encoder and takes the others as they are there. All graphs
+ * have the one ending.
  */
 function chooseForeign(
   names: Set<string>,
   stems: ForeignLayout,
   precision: Precision,
+  ending: string,
 ): { choice: ForeignChoice } | { missing: string[] } {
   const small: readonly Precision[] = precision === 'int8' ? ['int8', 'fp32'] : ['fp32'];
   const missing: string[] = [];
   const graph = (stem: string | undefined, precisions: readonly Precision[]) => {
     if (stem === undefined) return undefined;
-    const found = graphName(names, stem, precisions);
-    if (found === undefined) missing.push(precision === 'int8' ? `${stem}.int8.onnx` : `${stem}.onnx`);
+    const found = graphName(names, stem, precisions, ending);
+    if (found === undefined) missing.push(`${stem}${precision === 'int8' ? '.int8' : ''}${ending}`);
     return found;
   };
   const encoder = graph(stems.encoder, [precision]);
@@ -173,9 +182,13 @@ function foreignChoice(dir: string, list: string[], precision: Precision | undef
   for (const stems of LAYOUTS) {
     const missing: string[] = [];
     for (const tried of precision === undefined ? (['fp32', 'int8'] as const) : [precision]) {
-      const result = chooseForeign(names, stems, tried);
-      if ('choice' in result) return result.choice;
-      missing.push(`${tried} lacks ${result.missing.join(', ')}`);
+      for (const ending of ENDINGS) {
+        const result = chooseForeign(names, stems, tried, ending);
+        if ('choice' in result) return result.choice;
+        // Who has no packed graph is not told of packed ones.
+        const told = ending === '.onnx' || list.some((name) => name.endsWith(ending));
+        if (told) missing.push(`${tried} lacks ${result.missing.join(', ')}`);
+      }
     }
     const title = stems.rule === 'ctc' ? `${stems.layout} CTC` : stems.layout;
     wants.push(`${title} (${missing.join('; ')})`);
@@ -207,6 +220,19 @@ async function openOurs(dir: string): Promise<ModelFolder> {
   const { encoder, predictor, joint, tokenizer, streaming } = contract;
   const native = nativeContract(contract);
   const streams = native.streaming !== undefined && streaming !== undefined;
+  const graphs = [encoder.file, streaming?.file, predictor?.file, joint?.file].filter(
+    (name) => name !== undefined,
+  );
+  const packed = graphs.filter((name) => name.endsWith(PACKED_ENDING));
+  if (packed.length > 0 && packed.length < graphs.length) {
+    throw new AsrError({
+      code: 'ERR_CONTRACT_MISMATCH',
+      field: 'files',
+      expected: `graphs that are all ONNX or all packed in ${dir}`,
+      received: graphs.join(', '),
+      remedy: 'Run `trt-asr models optimize` on the folder of the ONNX graphs.',
+    });
+  }
   return {
     dir,
     layout: 'ours',

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { lstat, mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { loadAddon } from '../binding';
 import { type EngineProgress, withBuild } from '../engines';
 import { AsrError, badArgument } from '../errors';
 import { resolveModel } from '../model';
 import { checkBoolean, checkChoice, checkFunction, checkOptions, checkSignal, checkText } from '../options';
-import type { Contract, FolderContract } from './contract';
+import { type Contract, type FolderContract, readJsonFile } from './contract';
 import { sha256OfFile } from './download';
 import { CONTRACT_FILE, type ModelFolder, openModelFolder, PACKED_ENDING, type Precision } from './layout';
 
@@ -79,35 +80,90 @@ function graphsOf({ dir, files }: ModelFolder): Graph[] {
   });
 }
 
-/** The names of a folder's entries, or undefined when there is none. */
-async function entriesOf(dir: string): Promise<string[] | undefined> {
-  const info = await stat(dir).catch(() => undefined);
-  if (info === undefined) return undefined;
-  if (!info.isDirectory()) throw badArgument('options.output', 'a folder', `the file ${dir}`);
-  return readdir(dir);
+/** Whether `inner` is `folder`, or lies in it. Both are absolute. */
+function holds(folder: string, inner: string): boolean {
+  const way = path.relative(folder, inner);
+  return way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
 }
 
-/** Refuses a folder that holds anything which a run of this would not replace. */
-async function checkOutput(output: string, source: string, force: boolean): Promise<void> {
-  const inside = path.relative(source, output);
-  if (inside === '' || !(inside.startsWith('..') || path.isAbsolute(inside)))
-    throw badArgument('options.output', `a folder outside of ${source}`, output);
-  const entries = (await entriesOf(output)) ?? [];
-  if (entries.length === 0) return;
-  const made = (name: string) =>
-    name.endsWith(PACKED_ENDING) ||
-    [CONTRACT_FILE, 'config.json', 'vocab.txt', 'tokens.txt'].includes(name) ||
-    PAPERS.test(name);
-  const other = entries.find((name) => !made(name));
-  const replaceable = other === undefined && entries.some((name) => name.endsWith(PACKED_ENDING));
-  if (force && replaceable) return;
+/** A folder's entries, or undefined when there is none. */
+async function entriesOf(dir: string): Promise<Dirent[] | undefined> {
+  try {
+    return await readdir(dir, { withFileTypes: true });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ENOTDIR') throw badArgument('options.output', 'a folder', `the file ${dir}`);
+    throw unwritable(dir, cause);
+  }
+}
+
+/** The vocabulary that a folder's contract names, where it has one that can be read. */
+async function vocabularyOf(dir: string): Promise<string | undefined> {
+  try {
+    return (JSON.parse(await readFile(path.join(dir, CONTRACT_FILE), 'utf8')) as FolderContract).tokenizer
+      .file;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A folder that is mounted there cannot be moved away. */
+async function isMounted(dir: string): Promise<boolean> {
+  const [own, parent] = await Promise.all([stat(dir), stat(path.dirname(dir))]);
+  return own.dev !== parent.dev;
+}
+
+/** Where the new files go while they are made: beside the output, or in it where it is there already and empty. */
+interface Place {
+  output: string;
+  staging: string;
+}
+
+/** Refuses a folder that holds anything which a run of this would not replace. Whether it is there. */
+async function checkOutput({ output, staging }: Place, source: string, force: boolean): Promise<boolean> {
+  if (holds(source, output) || holds(output, source))
+    throw badArgument('options.output', `a folder outside of ${source}, and not around it`, output);
+  const there = await entriesOf(output);
+  const entries = (there ?? []).filter(({ name }) => path.join(output, name) !== staging);
+  if (entries.length === 0) return there !== undefined;
+  const vocabulary = await vocabularyOf(output);
+  const made = (entry: Dirent) =>
+    entry.isFile() &&
+    (entry.name.endsWith(PACKED_ENDING) ||
+      [CONTRACT_FILE, 'config.json', 'vocab.txt', 'tokens.txt', vocabulary].includes(entry.name) ||
+      PAPERS.test(entry.name));
+  const other = entries.find((entry) => !made(entry));
+  const replaceable = other === undefined && entries.some(({ name }) => name.endsWith(PACKED_ENDING));
+  const mounted = replaceable && (await isMounted(output));
+  if (force && replaceable && !mounted) return true;
   throw new AsrError({
     code: 'ERR_BAD_ARGUMENT',
     field: 'options.output',
     expected: force ? 'a folder that holds an optimized model alone' : 'a new or an empty folder',
-    received: `${output} with ${other ?? entries[0]} in it`,
-    remedy: replaceable ? 'Ask for it to be replaced (--force).' : 'Name another folder.',
+    received: mounted ? `the mount point ${output}` : `${output} with ${(other ?? entries[0])?.name} in it`,
+    remedy: replaceable && !mounted ? 'Ask for it to be replaced (--force).' : 'Name another folder.',
   });
+}
+
+/** A path without links, also of what is not there yet. */
+async function realOutput(asked: string): Promise<string> {
+  try {
+    return await realpath(asked);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw unwritable(asked, cause);
+    const link = await lstat(asked).catch(() => undefined);
+    if (link !== undefined) throw badArgument('options.output', 'a folder', `the broken link ${asked}`);
+    return path.join(await realOutput(path.dirname(asked)), path.basename(asked));
+  }
+}
+
+/** The place of an output. A link stands for the folder that it leads to; a folder that is there and empty stays. */
+async function placeOf(asked: string): Promise<Place> {
+  const output = await realOutput(asked);
+  const name = `${randomBytes(4).toString('hex')}.tmp`;
+  const empty = (await entriesOf(output))?.length === 0;
+  return { output, staging: empty ? path.join(output, `.${name}`) : `${output}.${name}` };
 }
 
 async function packAll(
@@ -143,7 +199,7 @@ async function writeContract(
   files: OptimizedFile[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const contract = JSON.parse(await readFile(path.join(source, CONTRACT_FILE), 'utf8')) as FolderContract;
+  const contract = (await readJsonFile(path.join(source, CONTRACT_FILE))) as FolderContract;
   const parts: (keyof Contract)[] = ['encoder', 'streaming', 'predictor', 'joint'];
   for (const part of parts) {
     const value = contract[part] as { file?: string } | undefined;
@@ -169,23 +225,54 @@ async function nameByPrecision(dir: string, files: OptimizedFile[]): Promise<voi
   }
 }
 
-async function copyOthers(folder: ModelFolder, dir: string): Promise<void> {
+/** What goes with the graphs, by name. Folders and other things that are no files are left where they are. */
+async function readOthers(folder: ModelFolder): Promise<Map<string, Buffer>> {
   const vocabulary = path.basename(folder.files.vocab);
-  const names = (await readdir(folder.dir)).filter(
-    (name) =>
-      name === vocabulary || PAPERS.test(name) || (folder.layout === 'nemo' && name === 'config.json'),
-  );
-  for (const name of names) await copyFile(path.join(folder.dir, name), path.join(dir, name));
+  const others = new Map<string, Buffer>();
+  let file = folder.dir;
+  try {
+    for (const name of await readdir(folder.dir)) {
+      const wanted =
+        name === vocabulary || PAPERS.test(name) || (folder.layout === 'nemo' && name === 'config.json');
+      file = path.join(folder.dir, name);
+      // Models in download caches are links to files.
+      if (wanted && (await stat(file)).isFile()) others.set(name, await readFile(file));
+    }
+  } catch (cause) {
+    throw new AsrError({
+      code: 'ERR_MODEL_CORRUPT',
+      field: path.basename(file),
+      expected: `a file that can be read in ${folder.dir}`,
+      received: (cause as Error).message,
+      remedy: 'Copy or download the model again.',
+      cause,
+    });
+  }
+  return others;
 }
 
-/** Puts the finished folder in its place. */
-async function install(made: string, output: string): Promise<void> {
-  const entries = await entriesOf(output);
-  const old = `${made}.old`;
-  if (entries !== undefined && entries.length === 0) await rmdir(output);
-  if (entries !== undefined && entries.length > 0) await rename(output, old);
-  await rename(made, output);
-  await rm(old, { recursive: true, force: true });
+/** Puts the finished folder in its place. What was there comes back when that fails. */
+async function install({ output, staging }: Place, there: boolean): Promise<void> {
+  if (holds(output, staging)) {
+    const names = await readdir(staging);
+    try {
+      for (const name of names) await rename(path.join(staging, name), path.join(output, name));
+    } catch (cause) {
+      for (const name of names) await rm(path.join(output, name), { force: true });
+      throw cause;
+    }
+    return;
+  }
+  const old = `${staging}.old`;
+  if (there) await rename(output, old);
+  try {
+    await rename(staging, output);
+  } catch (cause) {
+    if (there) await rename(old, output);
+    throw cause;
+  }
+  // The new folder is whole: what is left of the old one is no error of it.
+  await rm(old, { recursive: true, force: true }).catch(() => {});
 }
 
 function checkOptimize(options: OptimizeOptions): OptimizedPrecision {
@@ -217,24 +304,28 @@ export async function optimizeModel(model: string | URL, options: OptimizeOption
   });
   const folder = await openModelFolder(dir, options.from);
   const graphs = graphsOf(folder);
-  const output = path.resolve(options.output);
-  await checkOutput(output, folder.dir, options.force === true);
-  const staging = `${output}.${randomBytes(4).toString('hex')}.tmp`;
+  const place = await placeOf(path.resolve(options.output));
+  const { output, staging } = place;
+  const source = await realpath(folder.dir);
+  await checkOutput(place, source, options.force === true);
+  const others = await readOthers(folder);
   try {
     await mkdir(staging, { recursive: true });
     const files = await packAll(graphs, staging, precision, options);
-    await copyOthers(folder, staging);
+    for (const [name, bytes] of others) await writeFile(path.join(staging, name), bytes);
     if (folder.layout === 'ours') await writeContract(folder.dir, staging, files, signal);
     else await nameByPrecision(staging, files);
     signal?.throwIfAborted();
     // What was made has to open like any other.
     await openModelFolder(staging);
-    await install(staging, output);
-    return { dir: output, files };
+    // Packing takes a while: the output may be another one by now. A folder that was empty is never one to replace.
+    const there = await checkOutput(place, source, options.force === true && !holds(output, staging));
+    await install(place, there);
+    return { dir: path.resolve(options.output), files };
   } catch (error) {
     throw signal?.aborted ? signal.reason : error instanceof AsrError ? error : unwritable(output, error);
   } finally {
-    await rm(staging, { recursive: true, force: true });
+    await rm(staging, { recursive: true, force: true }).catch(() => {});
   }
 }
 

@@ -184,7 +184,7 @@ export function settleBatch(name: string, asked: number | undefined, conditions:
       expected: '1 for an int8 model',
       received: String(asked),
       remedy:
-        'Its graphs scale per tensor, so the rows of a batch would change one another: take an fp32 model.',
+        'Its graphs scale per tensor, so the rows of a batch would change one another: take an fp32 model, or what `trt-asr models optimize` makes of this one.',
     });
   }
   if (asked !== undefined) return asked;

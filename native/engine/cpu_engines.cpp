@@ -25,7 +25,9 @@ Result<std::shared_ptr<Engine>> pack_and_load(const CpuConfig& config, const std
                                               std::int32_t threads) {
   packed::PackCachePolicy policy;
   policy.other_folder = config.cache;
+  policy.waiter.cancelled = config.cancelled;
   policy.verify = [&](const std::string& temporary) -> Status {
+    if (policy.waiter.is_cancelled()) return cancelled_error(path);
     TRT_ASR_ASSIGN([[maybe_unused]] const std::string seen, packed::verify_packed(path, temporary));
     return {};
   };
@@ -46,7 +48,7 @@ Result<std::shared_ptr<Engine>> load(const CpuConfig& config, const std::string&
   const std::uintmax_t bytes = std::filesystem::file_size(path, failed);
   if (!failed && bytes >= packed_bytes_min) {
     Result<std::shared_ptr<Engine>> engine = pack_and_load(config, path, threads);
-    if (engine.ok()) return engine;
+    if (engine.ok() || engine.error().code == ErrorCode::closed) return engine;
   }
   return load_ort_engine({path, threads});
 }

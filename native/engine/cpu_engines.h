@@ -1,6 +1,7 @@
 #pragma once
 // Graphs on the CPU: which of the two engines runs them.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,12 +21,15 @@ enum class CpuEngine : std::uint8_t {
 struct CpuConfig {
   CpuEngine engine = CpuEngine::onnxruntime;
   std::string cache = {};  ///< Folder of packed files whose model's folder cannot be written.
+  /// True: give packing up. May be empty. Asked from the thread that loads.
+  std::function<bool()> cancelled = {};
 };
 
 /// Loads a graph of any kind (an ONNX file, or a packed one) for `threads` threads a run. A large graph is
 /// packed at its first use, which takes some seconds, and compared with ONNX Runtime before it is used. Where
 /// `automatic` cannot pack a graph (other operators, a full disk), ONNX Runtime runs it.
-/// Errors: those of the engines; with `packed`, ERR_ENGINE_BUILD where a graph cannot be packed.
+/// Errors: those of the engines; ERR_CLOSED (cancelled); with `packed`, ERR_ENGINE_BUILD where a graph cannot
+/// be packed.
 [[nodiscard]] Result<std::shared_ptr<Engine>> load_cpu_engine(const CpuConfig& config,
                                                               const std::string& path,
                                                               std::int32_t threads) noexcept;

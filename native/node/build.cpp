@@ -64,6 +64,7 @@ SharedBuild build_of(const Napi::Value& handle) {
 }
 
 void attach(ModelConfig& config, const SharedBuild& build) {
+  config.cpu.cancelled = [build] { return build->cancelled(); };
   if (!config.gpu.has_value()) return;
   config.gpu->options.progress = [build](const trt::BuildProgress& progress) { build->report(progress); };
   config.gpu->options.cancelled = [build] { return build->cancelled(); };

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "engine/onnx/tensor_data.h"
+#include "engine/packed/partial_evaluation.h"
 #include "packed_file_fixture.h"
 
 using namespace trt_asr;
@@ -75,6 +76,53 @@ const std::string& ours() {
 const std::string& nemo() {
   static const std::string path = fixture("tiny-nemo/encoder-model.onnx");
   return path;
+}
+
+enum class Input : std::uint8_t { removed, left_empty };
+
+/// A graph without input `which` of its `nth` node of a type.
+std::string without_input(const std::string& graph, std::string_view op_type, int nth, std::size_t which,
+                          Input how) {
+  auto file = onnx::OnnxFile::open(graph);
+  REQUIRE_OK(file);
+  std::string bytes = bytes_of(graph);
+  for (const onnx::Node& node : file.value()->model().graph.nodes) {
+    if (node.op_type != op_type || nth-- != 0) continue;
+    const std::string_view name = node.inputs.at(which);
+    REQUIRE(name.size() >= 2);
+    REQUIRE(name.size() < 128);
+    const auto at = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(name.data()) -
+                                             file.value()->bytes().data());
+    REQUIRE(bytes.compare(at, name.size(), name) == 0);
+    // What is not wanted of the name becomes the node's documentation, field 6.
+    if (how == Input::removed) {
+      bytes[at - 2] = '\x32';
+    } else {
+      bytes[at - 1] = '\0';
+      bytes[at] = '\x32';
+      bytes[at + 1] = static_cast<char>(name.size() - 2);
+    }
+    return bytes;
+  }
+  REQUIRE(false);
+  return {};
+}
+
+/// The first output of one standard operator of some inputs.
+Array made_of(std::string_view op_type, const std::vector<Array>& inputs,
+              const std::vector<onnx::Attribute>& attributes = {}) {
+  onnx::Node node;
+  node.op_type = op_type;
+  node.attributes = attributes;
+  std::vector<const Array*> read;
+  for (const Array& each : inputs) read.push_back(&each);
+  std::vector<Array> outputs(1);
+  evaluate_node(node, read, outputs);
+  return outputs[0];
+}
+
+Array integers(const std::vector<double>& numbers) {
+  return Array::of({static_cast<std::int64_t>(numbers.size())}, numbers, Elements::integer);
 }
 
 }  // namespace
@@ -147,4 +195,64 @@ CASE("numbers that graphs differ in are carried") {
   REQUIRE_OK(model);
   CHECK(model.value()->encoder().score_scale == 0.2F);
   refused(changed(nemo(), raw(0.5F), raw(0.25F), 1), "feed-forward factor");
+}
+
+CASE("inputs of nodes and of the graph that are not there, or twice") {
+  for (const auto how : {Input::removed, Input::left_empty}) {
+    for (int place = 0; place < 6; ++place) {
+      refused(without_input(ours(), "MatMul", place, 0, how), "");
+      refused(without_input(ours(), "MatMul", place, 1, how), "");
+      refused(without_input(ours(), "Conv", place, 0, how), "");
+      refused(without_input(ours(), "Conv", place, 1, how), "");
+    }
+    refused(without_input(nemo(), "Where", 0, 0, how), "");
+  }
+  auto file = onnx::OnnxFile::open(nemo());
+  REQUIRE_OK(file);
+  const auto& inputs = file.value()->model().graph.inputs;
+  REQUIRE(inputs.size() == 2);
+  const bool is_first_longer = inputs[0].name.size() > inputs[1].name.size();
+  const std::string longer(inputs[is_first_longer ? 0 : 1].name);
+  const std::string shorter(inputs[is_first_longer ? 1 : 0].name);
+  REQUIRE(longer.size() >= shorter.size() + 2);
+  const auto field = [](char tag, const std::string& text) {
+    return tag + std::string(1, static_cast<char>(text.size())) + text;
+  };
+  // The rest of the longer name becomes its documentation, field 3; 0x12 is the tag of its type.
+  const std::string rest(longer.size() - shorter.size() - 2, '-');
+  const std::string twice = field('\x0A', shorter) + field('\x1A', rest);
+  refused(changed(nemo(), field('\x0A', longer) + '\x12', twice + '\x12', -1), "one of this name");
+}
+
+CASE("an attribute that is there without numbers") {
+  // The number is in field 3 instead, where lists do not have theirs.
+  const std::string given = attribute("strides", {1});
+  std::string empty = given;
+  empty[empty.size() - 2] = '\x18';
+  refused(changed(ours(), given, empty, -1), "stride 1");
+}
+
+CASE("moves that would read beyond a value's elements stay unknown") {
+  const Array six = Array::of({2, 3}, {0, 1, 2, 3, 4, 5}, Elements::real);
+  const Array none = Array::of({0}, {}, Elements::real);
+  onnx::Attribute order;
+  order.name = "perm";
+  order.integers = {1, 1};
+  CHECK(!made_of("Transpose", {six}, {order}).has_shape);
+  order.integers = {1, 0};
+  CHECK((made_of("Transpose", {six}, {order}).flat() == std::vector<double>{0, 3, 1, 4, 2, 5}));
+
+  CHECK(!made_of("Gather", {none, integers({0})}).known());
+  CHECK(!made_of("Gather", {six, integers({2})}).known());
+  CHECK((made_of("Gather", {six, integers({-1})}).flat() == std::vector<double>{3, 4, 5}));
+
+  const Array around = integers({1, 0, 0, 0});
+  CHECK(!made_of("Pad", {six, around, none}).has_shape);
+  CHECK((made_of("Pad", {six, around}).flat() == std::vector<double>{0, 0, 0, 0, 1, 2, 3, 4, 5}));
+
+  CHECK(!made_of("Slice", {six, integers({1, 1}), integers({2, 2}), integers({0, 0})}).has_shape);
+  CHECK(!made_of("Slice", {six, integers({1, 1}), integers({2, 2}), integers({0, -2})}).has_shape);
+  CHECK(!made_of("Slice", {none, integers({0}), integers({5}), integers({0}), integers({-1})}).has_shape);
+  CHECK((made_of("Slice", {six, integers({1, 1}), integers({2, 3}), integers({0, 1})}).flat() ==
+         std::vector<double>{4, 5}));
 }

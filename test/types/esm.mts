@@ -20,6 +20,12 @@ import {
 
 export async function example(chunks: AsyncIterable<Float32Array>, signal: AbortSignal): Promise<string> {
   await using asr: Recognizer = await Recognizer.open({ model: 'demo-en', device: 'cpu', signal });
+  await using packed = await Recognizer.open({
+    model: 'demo-en',
+    cpuEngine: 'packed',
+    packedCacheDir: '/var/cache/packed',
+  });
+  void packed;
   const fromFile: Transcript = await asr.transcribe('meeting.wav', { timestamps: 'word', signal });
   const fromSamples: Transcript = await asr.transcribe(new Float32Array(16_000), { sampleRateHz: 16_000 });
   const fromStream: Transcript = await asr.transcribe(chunks);
@@ -33,6 +39,10 @@ export async function example(chunks: AsyncIterable<Float32Array>, signal: Abort
   await Recognizer.open({ modle: 'demo-en' });
   // @ts-expect-error devices are 'auto', 'cpu', 'cuda' and 'cuda:N'
   await Recognizer.open({ model: 'demo-en', device: 'gpu' });
+  // @ts-expect-error engines of the CPU are 'auto', 'onnxruntime' and 'packed'
+  await Recognizer.open({ model: 'demo-en', cpuEngine: 'ort' });
+  // @ts-expect-error a folder is a string
+  await Recognizer.open({ model: 'demo-en', packedCacheDir: 5 });
   // @ts-expect-error a number is not audio
   await asr.transcribe(16_000);
   // @ts-expect-error there is no such kind of timestamps

@@ -112,6 +112,11 @@ describe('targets', () => {
       'a: at least 1.8 x: met, 2.00 (1.70 to 2.10) x; the interval reaches over the target',
     );
     expect(judge('a', 'at most', 0.6, ' x', { value: 0.7, low: null, high: null }).state).toBe('missed');
+    const few = judge('a', 'at least', 1.8, ' x', { value: 2, low: null, high: null });
+    expect(few).toMatchObject({ state: 'met', sure: false });
+    expect(sentence(few)).toBe('a: at least 1.8 x: met, 2.00 x; too few runs for an interval');
+    // A count is exact.
+    expect(judge('a', 'at most', 0, '', 0)).toMatchObject({ state: 'met', sure: true });
     expect(judge('a', 'below', 20, ' us', 20).state).toBe('missed');
     expect(judge('a', 'at most', 20, ' us', 20).state).toBe('met');
   });
@@ -147,7 +152,7 @@ test('the operations of the 0.6 B encoder', () => {
     subsampling_channels: 256,
     mel_bins: 128,
   };
-  // 10 s: 24 layers of 24.1 M multiply-adds with weights a frame, 125 frames, and some 10 % for positions, attention and subsampling.
+  // 10 s: 24 layers of 24.1 M multiply-adds with weights a frame, 125 frames, and some 10 % for attention and subsampling.
   expect(encoderGop(dimensions, 1000)).toBeGreaterThan(2 * 24 * 0.0241 * 125);
   expect(encoderGop(dimensions, 1000)).toBeLessThan(2 * 24 * 0.0241 * 125 * 1.15);
   expect(encoderGop(dimensions, 2000)).toBeGreaterThan(2 * encoderGop(dimensions, 1000));

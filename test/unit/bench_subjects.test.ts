@@ -17,6 +17,12 @@ const { notJudged, printable, setsOf } = load('../../tools/bench/common/subjects
   printable: (model: string, folder: string) => string;
   setsOf: (options: Record<string, unknown>, folder: string) => { set: string; subjects: Subject[] }[];
 };
+const { batchable } = load('../../tools/bench/common/model_files.js') as {
+  batchable: (model: string) => Promise<boolean>;
+};
+const { filesOf } = load('../../tools/bench/common/file_cache.js') as {
+  filesOf: (model: string) => string[];
+};
 const { markdown, number } = load('../../tools/bench/common/table.js') as {
   markdown: (table: { title: string; head: string[]; rows: unknown[][] }) => string;
   number: (value: number | undefined) => string;
@@ -96,6 +102,30 @@ describe('who is measured', () => {
       '[0A] 0\n<0x20> 1\n[7F] 2\nx<0x0A> 3\n',
     );
   });
+});
+
+test('the files of a model that are forgotten: behind links, and what was packed at the first use', () => {
+  const model = path.join(folder, 'used');
+  fs.mkdirSync(path.join(model, '.trt-asr'), { recursive: true });
+  const linked = path.join(folder, 'linked.onnx');
+  fs.writeFileSync(linked, 'graph');
+  fs.symlinkSync(linked, path.join(model, 'encoder.onnx'));
+  const packed = path.join(model, '.trt-asr', 'encoder.packed');
+  fs.writeFileSync(packed, 'weights');
+  expect(filesOf(model)).toEqual([linked, packed].map((file) => fs.realpathSync(file)));
+});
+
+test('of int8 models those alone are batched that the package batches', async () => {
+  const model = path.join(folder, 'int8');
+  fs.mkdirSync(model);
+  for (const name of ['encoder', 'decoder', 'joiner'])
+    fs.copyFileSync(
+      path.join(models, 'tiny-sherpa', `${name}.int8.onnx`),
+      path.join(model, `${name}.int8.onnx`),
+    );
+  fs.copyFileSync(path.join(models, 'tiny-sherpa', 'tokens.txt'), path.join(model, 'tokens.txt'));
+  expect(await batchable(model)).toBe(false);
+  expect(await batchable(path.join(models, 'tiny-sherpa'))).toBe(true);
 });
 
 test('tables', () => {

@@ -83,6 +83,16 @@ describe('buildEngines refuses', () => {
     expect(remedy).toContain("device: 'cpu'");
   });
 
+  test('packed graphs, by the name of their folder', async () => {
+    const model = path.join(folder, 'packed');
+    expect((await run('models', 'optimize', tiny, '--output', model)).code).toBe(0);
+    const { code, field, message, remedy } = await failure({ model });
+    expect({ code, field }).toEqual({ code: 'ERR_ENGINE_BUILD', field: 'model' });
+    expect(message).toContain(`ONNX graphs in ${model}`);
+    expect(message).toContain('packed ones, which run on the CPU alone');
+    expect(remedy).toContain("device: 'cpu'");
+  });
+
   test('a quantised model of the registry, before it is downloaded', async () => {
     const { code, message } = await failure({ model: 'parakeet-tdt-0.6b-v3-int8', cacheDir: folder });
     expect(code).toBe('ERR_ENGINE_BUILD');

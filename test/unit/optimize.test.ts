@@ -1,7 +1,19 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Contract } from '../../dist/model/contract';
 import type { OptimizeProgress } from '../../dist/model/optimize';
@@ -90,6 +102,59 @@ describe('a folder of packed graphs', () => {
     expect(report.findings).toEqual([]);
   });
 
+  test('with a vocabulary of another name is replaced, too; papers are files alone', async () => {
+    const source = path.join(await mkdtemp(path.join(scratch, 'named-')), 'model');
+    await cp(path.join(models, 'tiny-ours'), source, { recursive: true });
+    const contract = JSON.parse(await readFile(path.join(source, 'contract.json'), 'utf8')) as Contract;
+    const { [contract.tokenizer.file]: pin, ...files } = contract.files ?? {};
+    await rename(path.join(source, contract.tokenizer.file), path.join(source, 'pieces.txt'));
+    contract.tokenizer.file = 'pieces.txt';
+    contract.files = { ...files, ...(pin === undefined ? {} : { 'pieces.txt': pin }) };
+    await writeFile(path.join(source, 'contract.json'), JSON.stringify(contract));
+    await mkdir(path.join(source, 'LICENSE'));
+    await writeFile(path.join(source, 'README.md'), 'whose it is');
+    const output = await fresh();
+    await optimizeModel(source, { output });
+    await optimizeModel(source, { output, force: true });
+    expect((await readdir(output)).sort()).toEqual(
+      [
+        'README.md',
+        'contract.json',
+        'encoder.packed',
+        'joint.packed',
+        'pieces.txt',
+        'predictor.packed',
+      ].sort(),
+    );
+  });
+
+  test('is packed as a whole: no layout mixes packed graphs with others', async () => {
+    const made = await fresh();
+    await optimizeModel(path.join(models, 'tiny-sherpa'), { output: made });
+    const mixed = await mkdtemp(path.join(scratch, 'mixed-'));
+    await cp(path.join(made, 'encoder.packed'), path.join(mixed, 'encoder.packed'));
+    for (const name of ['decoder.onnx', 'joiner.onnx', 'tokens.txt'])
+      await cp(path.join(models, 'tiny-sherpa', name), path.join(mixed, name));
+    expect((await rejection(openModelFolder(mixed))).code).toBe('ERR_MODEL_NOT_FOUND');
+    // What is complete is taken.
+    await cp(path.join(models, 'tiny-sherpa', 'encoder.onnx'), path.join(mixed, 'encoder.onnx'));
+    expect((await openModelFolder(mixed)).files.encoder).toBe(path.join(mixed, 'encoder.onnx'));
+
+    const ours = await fresh();
+    await optimizeModel(path.join(models, 'tiny-ours'), { output: ours });
+    const contract = JSON.parse(await readFile(path.join(ours, 'contract.json'), 'utf8')) as Contract;
+    await cp(path.join(models, 'tiny-ours', 'joint.onnx'), path.join(ours, 'joint.onnx'));
+    if (contract.joint !== undefined) contract.joint.file = 'joint.onnx';
+    const source = await readFile(path.join(models, 'tiny-ours', 'contract.json'), 'utf8');
+    const pin = (JSON.parse(source) as Contract).files?.['joint.onnx'];
+    if (pin !== undefined) contract.files = { ...contract.files, 'joint.onnx': pin };
+    delete contract.files?.['joint.packed'];
+    await writeFile(path.join(ours, 'contract.json'), JSON.stringify(contract));
+    const error = await rejection(openModelFolder(ours));
+    expect(error.code).toBe('ERR_CONTRACT_MISMATCH');
+    expect(error.message).toContain('joint.onnx');
+  });
+
   test('of int8 graphs under plain names tells that they are', async () => {
     const source = await mkdtemp(path.join(scratch, 'plain-'));
     for (const stem of ['encoder', 'decoder', 'joiner']) {
@@ -120,11 +185,8 @@ describe('a folder of packed graphs', () => {
   test('quantised here, it says so', async () => {
     const output = await fresh();
     const made = await optimizeModel(path.join(models, 'tiny-ours'), { output, precision: 'int8' });
-    expect(made.files.map(({ precision }) => precision)).toEqual([
-      'int8-packed',
-      'int8-packed',
-      'int8-packed',
-    ]);
+    expect(made.files.map(({ precision }) => precision)).toEqual(['int8-packed', 'fp32', 'fp32']);
+    expect((await checkFolder(output)).findings).toEqual([]);
     const contract = JSON.parse(await readFile(path.join(output, 'contract.json'), 'utf8')) as Contract;
     expect(contract.precision).toBe('int8');
     expect(contract.tolerances).toBeUndefined();
@@ -189,6 +251,92 @@ describe('what is refused leaves nothing behind', () => {
     const packed = await rejection(optimizeModel(output, { output: await fresh() }));
     expect(packed.code).toBe('ERR_BAD_ARGUMENT');
     expect(packed.message).toContain('encoder.packed');
+  });
+
+  test('a folder of which anything is no file that was made here', async () => {
+    const output = await fresh();
+    const source = path.join(models, 'tiny-ours');
+    await optimizeModel(source, { output });
+    const refused = async (name: string) => {
+      const error = await rejection(optimizeModel(source, { output, force: true }));
+      expect(error.code).toBe('ERR_BAD_ARGUMENT');
+      expect(error.message).toContain(name);
+    };
+    // Names alone say nothing: folders and links are somebody's.
+    await mkdir(path.join(output, 'README.md'));
+    await writeFile(path.join(output, 'README.md', 'mine'), 'mine');
+    await refused('README.md');
+    expect(await readFile(path.join(output, 'README.md', 'mine'), 'utf8')).toBe('mine');
+    await rm(path.join(output, 'README.md'), { recursive: true });
+    await symlink(welcome, path.join(output, 'other.packed'));
+    await refused('other.packed');
+    await rm(path.join(output, 'other.packed'));
+    expect((await optimizeModel(source, { output, force: true })).files).toHaveLength(3);
+    expect(await readdir(path.dirname(output))).toEqual(['model']);
+  });
+
+  test('a folder around the source, by whatever path', async () => {
+    const around = await mkdtemp(path.join(scratch, 'around-'));
+    const source = path.join(around, 'a', 'model');
+    await cp(path.join(models, 'tiny-ours'), source, { recursive: true });
+    await writeFile(path.join(around, 'old.packed'), 'old');
+    const link = `${around}-link`;
+    await symlink(around, link);
+    for (const output of [around, path.join(around, 'a'), link, path.join(link, 'a', 'model', 'packed')]) {
+      const error = await rejection(optimizeModel(source, { output, force: true }));
+      expect(error.code).toBe('ERR_BAD_ARGUMENT');
+      expect(error.message).toContain('a folder outside of');
+    }
+    // Two points at the start of a name lead nowhere.
+    const inside = await rejection(optimizeModel(source, { output: path.join(source, '..packed') }));
+    expect(inside.message).toContain('a folder outside of');
+    expect((await readdir(source)).sort()).toEqual((await readdir(path.join(models, 'tiny-ours'))).sort());
+  });
+
+  test('an output that somebody else filled in the meantime', async () => {
+    const source = path.join(models, 'tiny-ours');
+    for (const before of ['nothing', 'an empty folder', 'an optimized model']) {
+      const output = await fresh();
+      if (before === 'an empty folder') await mkdir(output);
+      if (before === 'an optimized model') await optimizeModel(source, { output });
+      const making = rejection(optimizeModel(demo, { output, force: true }));
+      // The first check is over when there is a place for the new files.
+      const staged = async () => {
+        const [beside, inside] = await Promise.all([
+          readdir(path.dirname(output)),
+          readdir(output).catch(() => []),
+        ]);
+        return [...beside, ...inside].some((name) => name.endsWith('.tmp'));
+      };
+      while (!(await staged())) await sleep(1);
+      await mkdir(output, { recursive: true });
+      await writeFile(path.join(output, 'notes.md'), 'mine');
+      const error = await making;
+      expect([before, error.code]).toEqual([before, 'ERR_BAD_ARGUMENT']);
+      expect(error.message).toContain('notes.md');
+      expect(await readFile(path.join(output, 'notes.md'), 'utf8')).toBe('mine');
+      expect(await readdir(path.dirname(output))).toEqual(['model']);
+      expect((await readdir(output)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    }
+  });
+
+  test('links: to an empty folder, which is filled; to an optimized one, which is replaced; to nothing', async () => {
+    const source = path.join(models, 'tiny-ours');
+    const [output, link] = [await fresh(), await fresh()];
+    await mkdir(output);
+    await symlink(output, link);
+    const inode = (await stat(output)).ino;
+    await optimizeModel(source, { output: link });
+    expect((await stat(output)).ino).toBe(inode);
+    expect(await readdir(output)).toContain('encoder.packed');
+    await optimizeModel(source, { output: link, force: true });
+    expect((await stat(output)).ino).not.toBe(inode);
+    expect((await openModelFolder(link)).precision).toBe('fp32');
+    const broken = `${link}-broken`;
+    await symlink(path.join(scratch, 'nowhere'), broken);
+    const error = await rejection(optimizeModel(source, { output: broken }));
+    expect(error.code).toBe('ERR_BAD_ARGUMENT');
+    expect(error.message).toContain('broken link');
   });
 
   test('when the signal aborts', async () => {

@@ -4,6 +4,7 @@
 const os = require('node:os');
 const { bars } = require('./common/chart.js');
 const { writeClips } = require('./common/clips.js');
+const { batchable } = require('./common/model_files.js');
 const { alternate } = require('./common/rounds.js');
 const { median, medianInterval, pairedRatio } = require('./common/statistics.js');
 const { notJudged, setsOf, withRole } = require('./common/subjects.js');
@@ -13,18 +14,23 @@ const { Worker } = require('./common/worker.js');
 
 const RUNS_STANDARD = 5;
 const CLIPS = 8;
+// The clips of the target, unless other ones alone are asked for.
 const SECONDS_STANDARD = 15;
 const TARGET = 3.5;
 
+// decodeAsync runs on libuv's threads, of which there are 4 otherwise.
+const PEER_ENVIRONMENT = { UV_THREADPOOL_SIZE: String(CLIPS) };
+
 /** The ways in which a user of a library would run eight clips on this machine. */
-function waysOf(subject, cores) {
-  const ours = [
-    { way: `${cores} lanes of 1 thread`, options: { sessionsMax: CLIPS, lanes: cores, threads: 1 } },
-    {
-      way: `1 lane of ${cores} threads, batches of ${CLIPS}`,
-      options: { sessionsMax: CLIPS, lanes: 1, threads: cores, batchMax: CLIPS },
-    },
-  ];
+async function waysOf(subject, cores) {
+  const lanes = {
+    way: `${cores} lanes of 1 thread`,
+    options: { sessionsMax: CLIPS, lanes: cores, threads: 1 },
+  };
+  const batch = {
+    way: `1 lane of ${cores} threads, batches of ${CLIPS}`,
+    options: { sessionsMax: CLIPS, lanes: 1, threads: cores, batchMax: CLIPS },
+  };
   const peer = [
     { way: `decodeAsync, ${CLIPS} streams, 1 thread each`, options: { call: 'decodeAsync', threads: 1 } },
     {
@@ -33,17 +39,19 @@ function waysOf(subject, cores) {
     },
     { way: `decode, one after the other, ${cores} threads`, options: { call: 'decode', threads: cores } },
   ];
-  return (subject.library === 'peer' ? peer : ours).map((way) => ({ ...subject, ...way }));
+  const ours = async () => ((await batchable(subject.model, subject.home)) ? [lanes, batch] : [lanes]);
+  return (subject.library === 'peer' ? peer : await ours()).map((way) => ({ ...subject, ...way }));
 }
 
 async function measureSet({ subjects }, clips, runs, say) {
-  const tasks = subjects.flatMap((subject) => waysOf(subject, os.availableParallelism()));
+  const cores = os.availableParallelism();
+  const tasks = (await Promise.all(subjects.map((subject) => waysOf(subject, cores)))).flat();
   const files = clips.map(({ file }) => file);
   const workers = new Map();
   try {
     const failed = new Map();
     for (const task of tasks) {
-      const worker = Worker.node('speech_child.js');
+      const worker = Worker.node('speech_child.js', task.library === 'peer' ? PEER_ENVIRONMENT : {});
       workers.set(task, worker);
       try {
         await worker.ask({ do: 'open', ...task, ...task.options });
@@ -68,8 +76,8 @@ function bestOf(results, set, role) {
 
 async function run(options, folder) {
   const runs = Math.ceil(options.runs ?? RUNS_STANDARD);
-  const clipSeconds =
-    options.lengths === undefined ? SECONDS_STANDARD : Number(options.lengths.split(',')[0]);
+  const lengths = options.lengths === undefined ? [SECONDS_STANDARD] : options.lengths.split(',').map(Number);
+  const clipSeconds = lengths.includes(SECONDS_STANDARD) ? SECONDS_STANDARD : lengths[0];
   const clips = await writeClips(folder, Array(CLIPS).fill(clipSeconds), options.audio);
   const seconds = CLIPS * clipSeconds;
   const sets = setsOf(options, folder);

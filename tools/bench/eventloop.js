@@ -7,7 +7,7 @@ const fs = require('node:fs');
 const { root, convertToWav, writeSpeech, standardModel } = require('./audio.js');
 const { measureIn } = require('./measure.js');
 const { median, medianInterval } = require('./common/statistics.js');
-const { printable } = require('./common/subjects.js');
+const { home, printable } = require('./common/subjects.js');
 const { allMet, judge } = require('./common/targets.js');
 
 const P99_TARGET_MS = 5;
@@ -53,7 +53,8 @@ async function run(options, folder) {
   const peerModel = path.resolve(
     options['peer-model'] ?? path.join(root, 'test/fixtures/models/tiny-sherpa'),
   );
-  const tasks = [{ subject: 'trt-asr', kind: 'ours', model, audio, threads }];
+  const ours = { kind: 'ours', home: home(options), audio, threads };
+  const tasks = [{ ...ours, subject: 'trt-asr', model }];
   if (options.peer !== undefined) {
     const peer = {
       kind: 'peer',
@@ -63,8 +64,7 @@ async function run(options, folder) {
       threads,
     };
     // On the peer's graphs too, so that one row differs in nothing but the library.
-    if (peerModel !== model)
-      tasks.push({ subject: "trt-asr, the peer's model", kind: 'ours', model: peerModel, audio, threads });
+    if (peerModel !== model) tasks.push({ ...ours, subject: "trt-asr, the peer's model", model: peerModel });
     tasks.push({ ...peer, subject: 'sherpa-onnx-node decode', call: 'decode' });
     tasks.push({ ...peer, subject: 'sherpa-onnx-node decodeAsync', call: 'decodeAsync' });
   }
@@ -73,19 +73,19 @@ async function run(options, folder) {
   for (let turn = 0; turn < runs; turn += 1)
     for (const task of tasks) measured.get(task.subject).push(await measureIn('eventloop_child.js', task));
   const results = [...measured].map(([subject, each]) => summarize(subject, each));
-  const [ours] = results;
-  if (ours.error !== undefined) throw new Error(ours.error);
+  const [first] = results;
+  if (first.error !== undefined) throw new Error(first.error);
   const ratios = {};
   // Below the resolution of 1 ms a ratio would compare noise.
   for (const { subject, error, p99Ms, maxMs } of results.slice(1)) {
     if (error !== undefined) continue;
-    ratios[subject] = { p99: p99Ms / Math.max(1, ours.p99Ms), max: maxMs / Math.max(1, ours.maxMs) };
+    ratios[subject] = { p99: p99Ms / Math.max(1, first.p99Ms), max: maxMs / Math.max(1, first.maxMs) };
     const { p99, max } = ratios[subject];
     console.log(
       `${subject} / trt-asr: p99 ${p99.toFixed(1)} x, max ${max.toFixed(1)} x (delays under 1 ms count as 1 ms)`,
     );
   }
-  const p99 = medianInterval(ours.runs.map((each) => each.p99Ms));
+  const p99 = medianInterval(first.runs.map((each) => each.p99Ms));
   const targets = [judge('eventloop, p99 of the delay', 'below', P99_TARGET_MS, ' ms', p99)];
   const met = allMet(targets);
   return {

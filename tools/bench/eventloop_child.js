@@ -5,7 +5,6 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { monitorEventLoopDelay, PerformanceObserver } = require('node:perf_hooks');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { root } = require('./audio.js');
 
 const IDLE_MS = 2000;
 
@@ -40,11 +39,11 @@ function threadTimes() {
   }
 }
 
-async function openOurs({ model, audio, threads }) {
-  const { Recognizer } = require(path.join(root, 'dist', 'index.js'));
+async function openOurs({ home, model, audio, threads }) {
+  const { Recognizer } = require(path.join(home, 'dist', 'index.js'));
   const recognizer = await Recognizer.open({ model, threads });
   return {
-    version: require(path.join(root, 'package.json')).version,
+    version: require(path.join(home, 'package.json')).version,
     transcribe: async () => (await recognizer.transcribe(audio)).text,
     close: () => recognizer.close(),
   };

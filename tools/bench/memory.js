@@ -3,7 +3,8 @@
 
 const path = require('node:path');
 const os = require('node:os');
-const { root, writeSpeech, standardModel } = require('./audio.js');
+const { writeSpeech, standardModel } = require('./audio.js');
+const { home } = require('./common/subjects.js');
 const { number } = require('./common/table.js');
 const { allMet, judge } = require('./common/targets.js');
 
@@ -21,7 +22,7 @@ async function run(options, folder) {
   await writeSpeech(short, 60);
   await writeSpeech(long, minutes * 60);
 
-  const { Recognizer } = require(path.join(root, 'dist', 'index.js'));
+  const { Recognizer } = require(path.join(home(options), 'dist', 'index.js'));
   const threads = options.threads ?? os.availableParallelism();
   const recognizer = await Recognizer.open({ model, threads });
   await recognizer.transcribe(short);
@@ -39,7 +40,8 @@ async function run(options, folder) {
   await recognizer.close();
 
   const growthMB = peakMB - afterMinuteMB;
-  const targets = [judge(`memory, growth in ${minutes} minutes`, 'below', GROWTH_TARGET_MB, ' MB', growthMB)];
+  const growth = { value: growthMB, low: null, high: null };
+  const targets = [judge(`memory, growth in ${minutes} minutes`, 'below', GROWTH_TARGET_MB, ' MB', growth)];
   const amounts = { words: words.length, tokens: tokens.length, characters: text.length };
   return {
     minutes,

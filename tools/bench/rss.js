@@ -21,6 +21,8 @@ async function run(options, folder) {
   const [clip] = await writeClips(folder, [CLIP_SECONDS], options.audio);
   const [{ subjects }] = setsOf(options, folder);
   const measure = (subject) => once({ ...subject, threads, file: clip.file });
+  // Once before, as the first use of a large model packs it.
+  await alternate(subjects, 1, measure);
   const found = await alternate(subjects, runs, measure, (line) => console.error(`rss: ${line}`));
   const results = [...found].map(([{ subject, role, model }, { values, error }]) => {
     const of = (key) => median(values.map((value) => value[key]));

@@ -56,14 +56,23 @@ bool is_weight(const Graph& graph, std::string_view name) {
                      [&](const Tensor& tensor) { return tensor.name == name; });
 }
 
+/// Whether weights of this name lie in the graph's folder or below it.
+bool is_beside(const std::filesystem::path& location) {
+  return location.is_relative() && std::find(location.begin(), location.end(), "..") == location.end();
+}
+
 }  // namespace
 
 Result<std::shared_ptr<OnnxFile>> OnnxFile::open(const std::string& path) noexcept {
-  std::shared_ptr<OnnxFile> file(new OnnxFile);
-  file->path_ = path;
-  TRT_ASR_ASSIGN(file->file_, map_graph(path));
-  TRT_ASR_ASSIGN(file->model_, parse_model(file->bytes()));
-  return file;
+  try {
+    std::shared_ptr<OnnxFile> file(new OnnxFile);
+    file->path_ = path;
+    TRT_ASR_ASSIGN(file->file_, map_graph(path));
+    TRT_ASR_ASSIGN(file->model_, parse_model(file->bytes()));
+    return file;
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::internal, path, "enough memory to read it", "none left", ""};
+  }
 }
 
 EngineInfo OnnxFile::info() const {
@@ -81,7 +90,8 @@ EngineInfo OnnxFile::info() const {
 std::map<std::string, std::filesystem::path> OnnxFile::external_files() const {
   std::map<std::string, std::filesystem::path> files;
   for (const Tensor& tensor : model_.graph.initializers) {
-    if (tensor.external) files.emplace(tensor.location, path_.parent_path() / tensor.location);
+    if (tensor.external && is_beside(tensor.location))
+      files.emplace(tensor.location, path_.parent_path() / tensor.location);
   }
   return files;
 }
@@ -90,6 +100,7 @@ Bytes OnnxFile::mapped(const std::string& name) {
   const auto known = mappings_.find(name);
   if (known != mappings_.end()) return known->second.bytes();
   Mapping& mapping = mappings_[name];
+  if (!is_beside(name)) return {};
   const std::filesystem::path path = path_.parent_path() / name;
   std::error_code failed;
   const std::uintmax_t size = std::filesystem::file_size(path, failed);

@@ -93,8 +93,10 @@ Result<std::size_t> element_count(const Tensor& tensor) {
     if (extent < 0 || static_cast<std::uint64_t>(extent) > elements_max) {
       return broken(tensor, "extents of 0 up", show(extent));
     }
-    count *= static_cast<std::uint64_t>(extent);
-    if (count > elements_max) return broken(tensor, "at most " + show(elements_max) + " elements", "more");
+    const auto factor = static_cast<std::uint64_t>(extent);
+    const bool too_many = factor != 0 && count > elements_max / factor;
+    count *= factor;
+    if (too_many) return broken(tensor, "at most " + show(elements_max) + " elements", "more");
   }
   return static_cast<std::size_t>(count);
 }

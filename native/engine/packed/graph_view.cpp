@@ -1,5 +1,7 @@
 #include "engine/packed/graph_view.h"
 
+#include <unordered_set>
+
 #include "base/contract.h"
 
 namespace trt_asr::packed {
@@ -51,7 +53,12 @@ Result<GraphView> GraphView::create(const onnx::OnnxFile& file) {
     if (value.constant != nullptr) return broken(tensor.name, "to be made once", "two initialisers");
     value.constant = &tensor;
   }
+  std::unordered_set<std::string_view> input_names;
   for (const onnx::ValueInfo& input : graph.inputs) {
+    if (!input_names.insert(input.name).second) {
+      return Error{ErrorCode::contract_mismatch, "input " + onnx::quoted(input.name), "one of this name",
+                   "two", remedy};
+    }
     const ValueId id = view.enter(input.name);
     if (view.values_[id].constant == nullptr) view.graph_inputs_.push_back(id);
   }

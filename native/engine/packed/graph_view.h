@@ -31,8 +31,8 @@ struct GraphValue {
 class GraphView {
  public:
   /// Errors: ERR_MODEL_CORRUPT for a value that is made twice or read before it is made;
-  /// ERR_CONTRACT_MISMATCH for graphs within graphs, sparse weights and operators that the file defines
-  /// itself.
+  /// ERR_CONTRACT_MISMATCH for graphs within graphs, sparse weights, operators that the file defines itself
+  /// and two inputs of one name.
   [[nodiscard]] static Result<GraphView> create(const onnx::OnnxFile& file);
 
   [[nodiscard]] const onnx::Graph& graph() const noexcept { return *graph_; }

@@ -15,6 +15,7 @@
 
 #include "base/contract.h"
 #include "base/sha256.h"
+#include "engine/packed/kernels/linear_kernels.h"
 
 namespace trt_asr::packed {
 
@@ -33,10 +34,12 @@ constexpr const char* refusal_ending = ".refused";
 /// Size, time of change, first and last bytes.
 Status add_file(Sha256& hash, const fs::path& path) {
   struct stat status {};
-  std::ifstream file(path, std::ios::binary);
-  TRT_ASR_REQUIRE(stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && file.good(), model_not_found,
-                  path.string(), "a file that can be read", std::string(std::strerror(errno)),
-                  "Check the model's folder, or fetch the model again.");
+  // A pipe in the file's place would stop us in opening it.
+  const bool is_file = stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+  std::ifstream file;
+  if (is_file) file.open(path, std::ios::binary);
+  TRT_ASR_REQUIRE(is_file && file.good(), model_not_found, path.string(), "a file that can be read",
+                  std::string(std::strerror(errno)), "Check the model's folder, or fetch the model again.");
 #if defined(__APPLE__)
   const timespec changed = status.st_mtimespec;
 #else
@@ -67,6 +70,11 @@ struct Place {
 
   [[nodiscard]] fs::path file() const { return folder / (stem + key + ".packed"); }
   [[nodiscard]] fs::path refusal() const { return folder / (stem + key + refusal_ending); }
+  /// Of a comparison, whose numbers depend on the processor: other machines may share the folder.
+  [[nodiscard]] fs::path refusal_here() const {
+    std::size_t count = 0;
+    return folder / (stem + key + "." + linear_kernels(count)[0]->name + refusal_ending);
+  }
   [[nodiscard]] fs::path lock() const { return folder / (stem + key + ".lock"); }
 };
 
@@ -82,28 +90,41 @@ void sweep(const Place& place) {
     const bool is_old = is_ours && !name.starts_with(own) && !name.ends_with(".lock");
     const bool is_left_over = PackedWriter::is_temporary(name, own + ".packed");
     std::error_code ignored;
-    if (is_old || is_left_over) fs::remove(entry.path(), ignored);
+    if (is_left_over) fs::remove(entry.path(), ignored);
+    if (!is_old) continue;
+    // Another version of this library may be at work on it.
+    auto lock =
+        FileLock::try_acquire(place.folder / (name.substr(0, place.stem.size() + key_digits) + ".lock"));
+    if (!lock.has_value()) continue;
+    fs::remove(entry.path(), ignored);
+    lock->remove();
   }
 }
 
-/// The file when it is there and in order; one that is not is deleted. An error: the graph was refused.
-Result<std::optional<std::string>> find(const Place& place) {
+/// The file when it is there and in order. An error: the graph was refused, or the file cannot be mapped.
+/// `locked`: the caller has the lock, and a damaged file is deleted.
+Result<std::optional<std::string>> find(const Place& place, bool locked) {
   const std::string path = place.file().string();
   auto model = PackedModel::open(path);
   if (model.ok()) return std::optional<std::string>(path);
+  const bool is_damaged = model.error().code == ErrorCode::model_corrupt;
+  if (!is_damaged && model.error().code != ErrorCode::model_not_found) return model.take_error();
   std::error_code ignored;
-  if (model.error().code != ErrorCode::model_not_found) fs::remove(place.file(), ignored);
-  std::ifstream refusal(place.refusal());
-  if (!refusal.good()) return std::optional<std::string>();
-  const std::string reason{std::istreambuf_iterator<char>(refusal), std::istreambuf_iterator<char>()};
-  return Error{ErrorCode::contract_mismatch, "the graph", "one that can be packed",
-               "a refusal before: " + reason, "Delete " + place.refusal().string() + " to try again."};
+  if (is_damaged && locked) fs::remove(place.file(), ignored);
+  for (const fs::path& kept : {place.refusal(), place.refusal_here()}) {
+    std::ifstream refusal(kept);
+    if (!refusal.good()) continue;
+    const std::string reason{std::istreambuf_iterator<char>(refusal), std::istreambuf_iterator<char>()};
+    return Error{ErrorCode::contract_mismatch, "the graph", "one that can be packed",
+                 "a refusal before: " + reason, "Delete " + kept.string() + " to try again."};
+  }
+  return std::optional<std::string>();
 }
 
 /// A refusal lasts as long as the graph: it is not found out anew at each start.
 void keep_refusal(const Place& place, const Error& error) {
-  const bool lasts = error.code == ErrorCode::contract_mismatch || error.code == ErrorCode::engine_build;
-  if (lasts) std::ofstream(place.refusal()) << error.message();
+  if (error.code == ErrorCode::contract_mismatch) std::ofstream(place.refusal()) << error.message();
+  if (error.code == ErrorCode::engine_build) std::ofstream(place.refusal_here()) << error.message();
 }
 
 bool can_write(const fs::path& folder) {
@@ -116,7 +137,7 @@ Result<std::string> pack_into(const std::string& onnx_path, const Place& place,
                               const PackCachePolicy& policy) {
   TRT_ASR_ASSIGN(FileLock lock, FileLock::acquire(place.lock(), policy.waiter));
   // Another process may have packed it meanwhile.
-  TRT_ASR_ASSIGN(std::optional<std::string> found, find(place));
+  TRT_ASR_ASSIGN(std::optional<std::string> found, find(place, true));
   if (found.has_value()) return std::move(*found);
   sweep(place);
   PackOptions options;
@@ -143,7 +164,7 @@ Result<std::string> find_or_pack_in(const std::string& onnx_path, const PackCach
     places.push_back({fs::path(policy.other_folder) / of_folder, stem, key});
   }
   for (const Place& place : places) {
-    TRT_ASR_ASSIGN(std::optional<std::string> found, find(place));
+    TRT_ASR_ASSIGN(std::optional<std::string> found, find(place, false));
     if (found.has_value()) return std::move(*found);
   }
   for (const Place& place : places) {

@@ -297,8 +297,8 @@ Result<PackedReader> PackedReader::open(const std::string& path) noexcept {
   ::close(descriptor);
   TRT_ASR_REQUIRE(is_file && size >= header_bytes, model_corrupt, "size of " + path,
                   "a file of at least " + show(header_bytes) + " bytes", size, remedy_pack);
-  TRT_ASR_REQUIRE(failed == 0, model_corrupt, path, "a file that can be mapped",
-                  std::string(std::strerror(failed)), remedy_pack);
+  TRT_ASR_REQUIRE(failed == 0, internal, path, "a file that can be mapped",
+                  std::string(std::strerror(failed)), "Give the process more address space.");
   const std::span<const std::byte> file = reader.mapping_.bytes();
   TRT_ASR_REQUIRE(std::memcmp(file.data(), magic.data(), magic.size()) == 0, model_corrupt,
                   "magic of " + path, "a packed graph of trt-asr", "other bytes", remedy_pack);

@@ -164,6 +164,7 @@ void read_encoder(PackedReader& reader, const EngineInfo& info, EncoderContents 
   if (has_head) {
     contents.ctc_head = reader.linear(width, -1);
     weights.ctc_head = &contents.ctc_head;
+    reader.require(!weights.time_last, "log-probabilities with time last");
     outputs = contents.ctc_head.outputs;
   }
   if (!reader.ok()) return;

@@ -186,14 +186,19 @@ Status plan_and_write(const std::string& onnx_path, const std::string& packed_pa
                       const PackOptions& options, GraphKind& kind) {
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(onnx_path));
   TRT_ASR_TRY(check_weights(*file));
-  const EngineInfo info = file->info();
+  EngineInfo info = file->info();
   TRT_ASR_ASSIGN(kind, kind_of(info));
   TRT_ASR_ASSIGN(const GraphView graph, GraphView::create(*file));
   const PackSource source{*file, graph, options.precision};
   const bool quantised = is_quantised(file->model().graph);
   const bool to_int8 = options.precision == PackPrecision::int8;
+  // What our exporter says of the graph is true of the file, too.
+  for (auto& [key, value] : info.metadata) {
+    if (key == "trt_asr.precision" && to_int8) value = "\"int8\"";
+  }
   PackedWriter writer;
-  write_header(writer, kind, info, quantised ? "int8" : to_int8 ? "int8-packed" : "fp32");
+  const bool rounds = to_int8 && kind == GraphKind::encoder;
+  write_header(writer, kind, info, quantised ? "int8" : rounds ? "int8-packed" : "fp32");
   if (kind == GraphKind::encoder) {
     TRT_ASR_TRY(write_encoder(source, writer));
   } else {

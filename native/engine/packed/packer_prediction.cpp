@@ -21,9 +21,11 @@ constexpr std::int64_t ports_max = 64;
 
 constexpr std::size_t gates_count = 4;
 
-WeightType type_of(const SourceMatrix& matrix, PackPrecision precision) {
-  if (matrix.scale != nullptr) return WeightType::s8;
-  return precision == PackPrecision::int8 ? WeightType::grouped : WeightType::f32;
+// CONTRACT: predictor and joint are packed as they are, whatever precision is asked for. SOURCE: the demo
+// model, 6,780 tokens: with these two in `grouped` weights 54 tokens differ from fp32, without 28. WHY: a
+// step's argmax has nothing to average over. TODO: a form that is both small and near enough.
+WeightType type_of(const SourceMatrix& matrix) {
+  return matrix.scale != nullptr ? WeightType::s8 : WeightType::f32;
 }
 
 /// Output `n` of what is packed, in the graph.
@@ -103,18 +105,16 @@ Status fill_linear(onnx::OnnxFile& file, const SourceLinear& linear, WeightType 
   const std::vector<float> values = arranged(linear, read.data());
   const auto view = view_kn(values.data(), static_cast<std::size_t>(linear.inputs),
                             static_cast<std::size_t>(matrix.outputs));
-  return type == WeightType::grouped ? pack_grouped(view, bias, false, buffers)
-                                     : pack_f32(view, bias, false, buffers);
+  return pack_f32(view, bias, false, buffers);
 }
 
 /// Fills sections while the file is written, from a graph that lives at least as long.
 class Planner {
  public:
-  Planner(const PackSource& source, PackedWriter& writer)
-      : file_(source.file), precision_(source.precision), writer_(writer) {}
+  Planner(const PackSource& source, PackedWriter& writer) : file_(source.file), writer_(writer) {}
 
   void linear(const SourceLinear& linear) {
-    const WeightType type = type_of(linear.matrix, precision_);
+    const WeightType type = type_of(linear.matrix);
     writer_.linear(type, static_cast<std::size_t>(linear.inputs),
                    static_cast<std::size_t>(linear.matrix.outputs), false,
                    [&file = file_, linear, type](const LinearBuffers& buffers) {
@@ -138,7 +138,6 @@ class Planner {
 
  private:
   onnx::OnnxFile& file_;
-  PackPrecision precision_;
   PackedWriter& writer_;
 };
 

@@ -11,10 +11,11 @@ namespace {
 
 std::vector<std::int64_t> row_major(const std::vector<std::int64_t>& extents) {
   std::vector<std::int64_t> strides(extents.size());
-  std::int64_t stride = 1;
+  // Unsigned, as it wraps for extents of a hostile graph; no elements are made of so many.
+  std::uint64_t stride = 1;
   for (std::size_t axis = extents.size(); axis-- > 0;) {
-    strides[axis] = stride;
-    stride *= extents[axis];
+    strides[axis] = static_cast<std::int64_t>(stride);
+    stride *= static_cast<std::uint64_t>(extents[axis]);
   }
   return strides;
 }
@@ -24,9 +25,10 @@ Array constant_array(onnx::OnnxFile& file, const onnx::Tensor& tensor) {
   if (!count.ok()) return {};
   const Elements kind = elements_of(tensor.type);
   Array array = Array::shaped(tensor.dims, kind);
-  if (static_cast<std::int64_t>(count.value()) > constant_elements_max) return array;
+  if (array.count() > constant_elements_max) return array;
   auto numbers = onnx::read_numbers(file, tensor);
-  return numbers.ok() ? Array::of(tensor.dims, numbers.take(), kind) : array;
+  const bool is_read = numbers.ok() && static_cast<std::int64_t>(numbers.value().size()) == array.count();
+  return is_read ? Array::of(tensor.dims, numbers.take(), kind) : array;
 }
 
 /// Constants that are attributes, and not tensors.

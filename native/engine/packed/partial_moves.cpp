@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/packed/partial_operators.h"
 
@@ -14,6 +15,7 @@ const Array& in(const Inputs& inputs, std::size_t index) {
 
 std::int64_t whole(double value) noexcept {
   constexpr double most = 4e18;
+  if (std::isnan(value)) return 0;
   return static_cast<std::int64_t>(std::clamp(value, -most, most));
 }
 
@@ -107,9 +109,11 @@ void transpose(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   const Extents order = node.integers("perm", reversed);
   Array out = x;
   if (order.size() != rank) return;
+  std::vector<bool> is_used(rank, false);
   for (std::size_t axis = 0; axis < rank; ++axis) {
     const std::int64_t from = axis_of(order[axis], rank);
-    if (from < 0) return;
+    if (from < 0 || is_used[static_cast<std::size_t>(from)]) return;
+    is_used[static_cast<std::size_t>(from)] = true;
     out.extents[axis] = x.extents[static_cast<std::size_t>(from)];
     out.strides[axis] = x.strides[static_cast<std::size_t>(from)];
   }
@@ -186,12 +190,15 @@ void slice(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
   for (std::size_t i = axes.size(); i < starts.size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
   steps.resize(starts.size(), 1);
   Array out = x;
+  std::vector<bool> is_cut(x.extents.size(), false);
   for (std::size_t i = 0; i < starts.size(); ++i) {
     const std::int64_t found = axis_of(axes[i], x.extents.size());
     if (found < 0 || steps[i] == 0) return;
     const auto axis = static_cast<std::size_t>(found);
     const std::int64_t extent = x.extents[axis];
     const bool back = steps[i] < 0;
+    if (is_cut[axis] || (back && extent == 0)) return;
+    is_cut[axis] = true;
     const auto bound = [&](std::int64_t at, std::int64_t low, std::int64_t high) {
       return std::clamp(at < 0 ? at + extent : at, low, high);
     };
@@ -200,8 +207,9 @@ void slice(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
     const std::int64_t span = back ? from - to : to - from;
     const std::int64_t step = back ? -steps[i] : steps[i];
     out.extents[axis] = span <= 0 ? 0 : (span - 1) / step + 1;
+    if (!x.known()) continue;
     out.offset += from * x.strides[axis];
-    out.strides[axis] = x.strides[axis] * steps[i];
+    out.strides[axis] = out.extents[axis] > 1 ? x.strides[axis] * steps[i] : 0;
   }
   outputs[0] = std::move(out);
 }
@@ -227,9 +235,9 @@ void gather(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
       if (index < 0) index += x.extents[axis];
       inside = inside && index >= 0 && index < x.extents[axis];
       Extents from(at.begin(), at.begin() + found);
-      from.push_back(inside ? index : 0);
+      from.push_back(index);
       from.insert(from.end(), at.begin() + found + static_cast<std::ptrdiff_t>(rank), at.end());
-      elements.push_back(x.at(from));
+      elements.push_back(inside ? x.at(from) : 0.0);
     });
     if (inside) out = Array::of(extents, std::move(elements), x.kind);
   }
@@ -247,7 +255,11 @@ void concat(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   if (found < 0) return;
   const auto axis = static_cast<std::size_t>(found);
   Extents extents = inputs[0]->extents;
-  for (std::size_t i = 1; i < inputs.size(); ++i) extents[axis] += inputs[i]->extents[axis];
+  for (std::size_t i = 1; i < inputs.size(); ++i) {
+    const std::int64_t more = inputs[i]->extents[axis];
+    if (more > std::numeric_limits<std::int64_t>::max() - extents[axis]) return;
+    extents[axis] += more;
+  }
   Array out = Array::shaped(extents, inputs[0]->kind);
   for (const Array* each : inputs) {
     for (std::size_t other = 0; other < extents.size(); ++other) {
@@ -273,11 +285,14 @@ void pad(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   const std::size_t rank = x.extents.size();
   const Array& fill = in(inputs, 2);
   if (!x.has_shape || pads.size() != 2 * rank || in(inputs, 3).has_shape) return;
-  if (node.text("mode", "constant") != "constant" || (fill.has_shape && !fill.known())) return;
+  if (node.text("mode", "constant") != "constant") return;
+  if (fill.has_shape && (!fill.known() || fill.count() != 1)) return;
   Extents extents = x.extents;
   for (std::size_t axis = 0; axis < rank; ++axis) {
     if (std::abs(pads[axis]) > made_elements_max || std::abs(pads[rank + axis]) > made_elements_max) return;
-    extents[axis] += pads[axis] + pads[rank + axis];
+    const std::int64_t more = pads[axis] + pads[rank + axis];
+    if (more > std::numeric_limits<std::int64_t>::max() - extents[axis]) return;
+    extents[axis] += more;
     if (extents[axis] < 0) return;
   }
   Array out = Array::shaped(extents, x.kind);
@@ -317,7 +332,7 @@ void split(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
     if (parts[i] < 0 || parts[i] > x.extents[axis] - at) return;
     outputs[i] = x;
     outputs[i].extents[axis] = parts[i];
-    outputs[i].offset += at * x.strides[axis];
+    if (x.known()) outputs[i].offset += at * x.strides[axis];
     at += parts[i];
   }
 }

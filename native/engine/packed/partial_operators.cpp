@@ -202,10 +202,12 @@ void convolution(const onnx::Node& node, const Inputs& inputs, Outputs& outputs)
   const Extents dilations = node.integers("dilations", Extents(axes, 1));
   if (pads.size() != 2 * axes || strides.size() != axes || dilations.size() != axes) return;
   Extents extents{x.extents[0], kernel.extents[0]};
-  const auto is_small = [](std::int64_t number) { return std::abs(number) <= made_elements_max; };
+  const auto is_small = [](std::int64_t number) {
+    return number >= -made_elements_max && number <= made_elements_max;
+  };
   for (std::size_t i = 0; i < axes; ++i) {
     if (!is_small(x.extents[i + 2]) || !is_small(kernel.extents[i + 2]) || !is_small(pads[i]) ||
-        !is_small(pads[axes + i]) || !is_small(dilations[i])) {
+        !is_small(pads[axes + i]) || !is_small(dilations[i]) || dilations[i] < 1) {
       return;
     }
     const std::int64_t padded = x.extents[i + 2] + pads[i] + pads[axes + i];

@@ -98,7 +98,7 @@ std::optional<Matcher::Operands> Matcher::operands(std::uint32_t node) const {
 
 Status Matcher::weight_of(std::uint32_t node, std::size_t input, LinearMatch& match) const {
   const onnx::Node& made_by = graph_.node(node);
-  const onnx::Tensor* weight = graph_.constant(graph_.inputs(node)[input]);
+  const onnx::Tensor* weight = graph_.constant(graph_.input(node, input));
   if (weight == nullptr) return not_recognised(&made_by, "a product with weights", "a product of two values");
   const std::vector<std::int64_t>& dims = weight->dims;
   const bool is_convolution = made_by.op_type.starts_with("Conv");
@@ -111,6 +111,11 @@ Status Matcher::weight_of(std::uint32_t node, std::size_t input, LinearMatch& ma
     }
   } else if (dims.size() != 2) {
     return not_recognised(&made_by, "weights of two axes", show(dims.size()) + " axes");
+  }
+  if (std::any_of(dims.begin(), dims.end(),
+                  [](std::int64_t extent) { return extent < 1 || extent > made_elements_max; })) {
+    return not_recognised(&made_by, "weights of 1 to " + show(made_elements_max) + " rows and columns",
+                          "another number");
   }
   match.channels_first = is_convolution;
   match.matrix.weight = weight;
@@ -153,6 +158,7 @@ Result<LinearMatch> Matcher::linear(ValueId id) const {
                   graph_.producer(at) == nullptr ? "an input or a constant"
                                                  : std::string(graph_.producer(at)->op_type));
   }
+  if (match.x == no_value) return refuse(at, "a product with an input", "one without");
   const onnx::Tensor& weight = *match.matrix.weight;
   if (has_integers(weight) != !match.matrix.scales.empty() ||
       (!has_integers(weight) && weight.type != onnx::ElementType::f32)) {
@@ -180,7 +186,7 @@ std::optional<Matcher::IntegerProduct> Matcher::integer_product(ValueId id) cons
     if (codes == no_node || graph_.outputs(codes).size() != 3) continue;
     const auto scales = operands(scale);
     const std::vector<ValueId>& made = graph_.outputs(codes);
-    if (!scales || scales->other != made[1] || graph_.input(out.node, 0) != made[0] ||
+    if (!scales || made[2] == no_value || scales->other != made[1] || graph_.input(out.node, 0) != made[0] ||
         graph_.input(out.node, 2) != made[2]) {
       continue;
     }
@@ -189,7 +195,8 @@ std::optional<Matcher::IntegerProduct> Matcher::integer_product(ValueId id) cons
     out.scales = std::move(*floats);
     if (graph_.input(out.node, 3) != no_value) {
       const auto zeros = known_floats(graph_.input(out.node, 3), -1);
-      if (!zeros) continue;
+      const auto is_code = [](float zero) { return zero >= -128.0F && zero <= 255.0F; };
+      if (!zeros || !std::all_of(zeros->begin(), zeros->end(), is_code)) continue;
       for (const float zero : *zeros) out.zero_points.push_back(static_cast<std::int32_t>(zero));
     }
     out.x = graph_.input(codes, 0);
@@ -249,7 +256,9 @@ Result<NormSource> Matcher::spelt_norm(ValueId id, ValueId& x) const {
   const auto is_mean = [&](std::uint32_t node) {
     if (node == no_node) return false;
     std::vector<std::int64_t> axes = graph_.node(node).integers("axes", {});
-    if (const auto given = known_number(graph_.input(node, 1))) axes = {static_cast<std::int64_t>(*given)};
+    if (const auto given = known_number(graph_.input(node, 1))) {
+      axes = {*given == -1.0 || *given == 2.0 ? std::int64_t{2} : std::int64_t{0}};
+    }
     return axes.size() == 1 && is_last_of_three(axes[0]) && graph_.node(node).integer("keepdims", 1) == 1;
   };
   /// x of x - mean(x), or no_value.
@@ -319,13 +328,13 @@ Result<ConvolutionMatch> Matcher::convolution(ValueId id, std::size_t axes) cons
   }
   match.node = &graph_.node(node);
   match.x = product ? product->x : graph_.input(node, 0);
-  const onnx::Tensor* weight = graph_.constant(graph_.inputs(node)[1]);
-  if (weight == nullptr || weight->dims.size() != axes + 2 || weight->dims[1] != 1) {
+  if (match.x == no_value) return not_recognised(match.node, "a convolution with an input", "one without");
+  const onnx::Tensor* weight = graph_.constant(graph_.input(node, 1));
+  if (weight == nullptr || weight->dims.size() != axes + 2 || weight->dims[1] != 1 ||
+      std::any_of(weight->dims.begin(), weight->dims.end(), [](std::int64_t extent) { return extent < 1; })) {
     return not_recognised(match.node, "weights of one channel for each output", "others");
   }
-  match.channels = weight->dims[0];
-  match.taps = 1;
-  for (std::size_t axis = 0; axis < axes; ++axis) match.taps *= weight->dims[axis + 2];
+  match.weight_dims = weight->dims;
   match.pads = match.node->integers("pads", std::vector<std::int64_t>(2 * axes, 0));
   if (!is_plain_convolution(*match.node) || match.pads.size() != 2 * axes) {
     return not_recognised(match.node, "no dilation and no automatic padding", "another convolution");
@@ -336,7 +345,10 @@ Result<ConvolutionMatch> Matcher::convolution(ValueId id, std::size_t axes) cons
   if (!has_integers(*weight) && weight->type != onnx::ElementType::f32) {
     return not_recognised(match.node, "weights of f32, int8 or uint8", "another type");
   }
+  // Reading checks that the product of the extents is a number of elements.
   TRT_ASR_ASSIGN(const std::vector<double> numbers, onnx::read_numbers(file_, *weight));
+  match.channels = weight->dims[0];
+  match.taps = static_cast<std::int64_t>(numbers.size()) / match.channels;
   const auto channels = static_cast<std::size_t>(match.channels);
   const auto taps = static_cast<std::size_t>(match.taps);
   const auto of_channel = [&](const auto& list, std::size_t channel, double otherwise) {
@@ -375,15 +387,14 @@ std::optional<MaskMatch> Matcher::mask(ValueId id) const {
     return MaskMatch{both->other, both->known, true, 0.0};
   }
   const std::uint32_t node = maker(id, "Where");
-  if (node == no_node || !evaluation_[graph_.input(node, 0)].known()) return std::nullopt;
+  if (node == no_node) return std::nullopt;
+  const ValueId condition = graph_.input(node, 0);
   const ValueId when_true = graph_.input(node, 1);
   const ValueId when_false = graph_.input(node, 2);
-  if (const auto hidden = known_number(when_true)) {
-    return MaskMatch{when_false, graph_.input(node, 0), false, *hidden};
-  }
-  if (const auto hidden = known_number(when_false)) {
-    return MaskMatch{when_true, graph_.input(node, 0), true, *hidden};
-  }
+  if (condition == no_value || when_true == no_value || when_false == no_value) return std::nullopt;
+  if (!evaluation_[condition].known()) return std::nullopt;
+  if (const auto hidden = known_number(when_true)) return MaskMatch{when_false, condition, false, *hidden};
+  if (const auto hidden = known_number(when_false)) return MaskMatch{when_true, condition, true, *hidden};
   return std::nullopt;
 }
 

@@ -30,8 +30,9 @@ struct NormSource {
 struct ConvolutionMatch {
   ValueId x = no_value;
   const onnx::Node* node = nullptr;
-  std::vector<float> weights;  ///< [taps][channels]
-  std::vector<float> bias;     ///< [channels]
+  std::vector<std::int64_t> weight_dims;  ///< As the graph has them: channels, 1, taps of each axis.
+  std::vector<float> weights;             ///< [taps][channels]
+  std::vector<float> bias;                ///< [channels]
   std::int64_t taps = 0;
   std::int64_t channels = 0;
   std::vector<std::int64_t> pads;

@@ -26,7 +26,14 @@ bool each_position(const Extents& extents, const Visit& visit) {
   return true;
 }
 
-/// Position in `mask` of a position in what it broadcasts to.
+/// Whether each axis of the mask has 1 or the extent of the axis of x that it goes with.
+bool broadcasts_to(const Array& mask, const Array& x) {
+  if (mask.extents.size() > x.extents.size()) return false;
+  return std::equal(mask.extents.rbegin(), mask.extents.rend(), x.extents.rbegin(),
+                    [](std::int64_t of_mask, std::int64_t of_x) { return of_mask == 1 || of_mask == of_x; });
+}
+
+/// The element of `mask` at a position in what it broadcasts to.
 double broadcast_at(const Array& mask, const Extents& at) {
   const std::size_t skipped = at.size() - mask.extents.size();
   Extents in_mask(at.begin() + static_cast<std::ptrdiff_t>(skipped), at.end());
@@ -77,11 +84,13 @@ Status check_mask(const Matcher& matcher, const FrameMask& mask, const TrialExte
   const auto refused = [&](const char* what) {
     return matcher.refuse(mask.match.mask, "a mask of the frames beyond a row's length", what);
   };
-  if (!values.known() || !x.has_shape || values.extents.size() > x.extents.size() || x.extents.empty()) {
+  if (!values.known() || !x.has_shape || x.extents.empty()) {
     return refused("a mask that does not follow from lengths");
   }
   const std::size_t axis = mask.of_scores ? x.extents.size() - 1 : mask.time_axis;
-  if (x.extents[0] != 2 || axis >= x.extents.size() || x.extents[axis] != trial.frames[mask.level]) {
+  // Scores have queries before keys.
+  if (x.extents[0] != 2 || axis >= x.extents.size() || (mask.of_scores && axis < 2) ||
+      x.extents[axis] != trial.frames[mask.level] || !broadcasts_to(values, x)) {
     return refused("another shape");
   }
   Extents extents = visited(values, x);
@@ -225,7 +234,12 @@ Status check_moves(const Matcher& matcher, const Findings& findings) {
     const Array& from = matcher.evaluation()[each.from];
     const Array& to = matcher.evaluation()[each.to];
     const char* name = move_name(each.move);
-    if (!from.known() || !to.known()) return matcher.refuse(each.to, name, "a move that is not known");
+    const auto is_followed = [](const Array& array) {
+      return array.known() && array.count() >= 1 && array.count() <= made_elements_max;
+    };
+    if (!is_followed(from) || !is_followed(to)) {
+      return matcher.refuse(each.to, name, "a move that is not known");
+    }
     const MoveRule rule(each.move, from, to);
     const bool fits = rule.fits_shapes() && each_position(to.extents, [&](const Extents& at) {
                         return to.at(at) == static_cast<double>(rule.source(at));

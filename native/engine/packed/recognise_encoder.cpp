@@ -173,8 +173,7 @@ class EncoderMatch {
   /// A convolution 3 x 3 of stride 2, padded by 1.
   Result<ConvolutionMatch> halving(const Matcher& matcher, std::int64_t channels, std::int64_t groups) {
     TRT_ASR_ASSIGN(ConvolutionMatch match, matcher.convolution(at_, 2));
-    const onnx::Tensor& weight = *graph_.constant(graph_.inputs(graph_.producer_index(value_of(match)))[1]);
-    const bool fits = weight.dims[2] == 3 && weight.dims[3] == 3 && match.channels == channels &&
+    const bool fits = match.weight_dims[2] == 3 && match.weight_dims[3] == 3 && match.channels == channels &&
                       match.node->integer("group", 1) == groups &&
                       match.node->integers("strides", {}) == std::vector<std::int64_t>{2, 2} &&
                       match.pads == std::vector<std::int64_t>{1, 1, 1, 1};
@@ -186,11 +185,6 @@ class EncoderMatch {
     }
     at_ = graph_.source(match.x);
     return match;
-  }
-
-  /// The value that a convolution's node makes.
-  [[nodiscard]] ValueId value_of(const ConvolutionMatch& match) const {
-    return graph_.find(match.node->outputs[0]);
   }
 
   Status subsampling(const Matcher& matcher) {
@@ -209,7 +203,9 @@ class EncoderMatch {
     at_ = matcher.back_over(out.x, {"Reshape", "Transpose"});
     findings_.moves.push_back({at_, out.x, Move::flattened});
     const Array& frames = matcher.evaluation()[at_];
-    if (!frames.has_shape || frames.extents.size() != 4) {
+    const auto is_count = [](std::int64_t extent) { return extent >= 1 && extent <= made_elements_max; };
+    if (!frames.has_shape || frames.extents.size() != 4 || !is_count(frames.extents[1]) ||
+        !is_count(frames.extents[3])) {
       return matcher.refuse(at_, "frames of channels and bins", "another shape");
     }
     source_.channels = frames.extents[1];
@@ -290,8 +286,8 @@ class EncoderMatch {
     if (source_.length_output < 0) return {};
     const ValueId length = graph_.graph_outputs()[static_cast<std::size_t>(source_.length_output)];
     const auto found = matcher.known_floats(length, 2);
-    if (!found || static_cast<std::int64_t>((*found)[0]) != extents.lengths[3][0] ||
-        static_cast<std::int64_t>((*found)[1]) != extents.lengths[3][1]) {
+    if (!found || (*found)[0] != static_cast<float>(extents.lengths[3][0]) ||
+        (*found)[1] != static_cast<float>(extents.lengths[3][1])) {
       return matcher.refuse(length, "lengths of frames divided by eight, rounded up", "others");
     }
     return {};

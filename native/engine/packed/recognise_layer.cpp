@@ -41,6 +41,7 @@ class LayerMatch {
     ValueId at = no_value;
     TRT_ASR_ASSIGN(layer_.out_norm, matcher_.norm(id, at));
     width_ = static_cast<std::int64_t>(layer_.out_norm.gain.size());
+    if (width_ == 0) return matcher_.refuse(id, "a normalisation of some channels", "of none");
     TRT_ASR_TRY(feed_forward(at, layer_.ff2_norm, layer_.ff2_in, layer_.ff2_out));
     TRT_ASR_TRY(convolution(at));
     TRT_ASR_TRY(attention(at));
@@ -189,10 +190,15 @@ class LayerMatch {
     TRT_ASR_ASSIGN(layer_.depthwise, matcher_.convolution(value, 1));
     ConvolutionMatch& found = layer_.depthwise;
     if (!layout.channels_first() || found.channels != width_ || found.taps % 2 == 0 ||
-        found.node->integer("group", 1) != width_ || found.node->integers("strides", {1})[0] != 1) {
+        found.node->integer("group", 1) != width_ ||
+        found.node->integers("strides", {1}) != std::vector<std::int64_t>{1}) {
       return matcher_.refuse(made, "a depthwise convolution in time of odd size and stride 1", "another one");
     }
     value = found.x;
+    const auto is_padding = [](auto count) { return count >= 0 && count <= made_elements_max; };
+    if (!is_padding(found.pads[0]) || !is_padding(found.pads[1])) {
+      return matcher_.refuse(made, "padding by frames of zeros", "another padding");
+    }
     std::int64_t before = found.pads[0];
     std::int64_t after = found.pads[1];
     if (const std::uint32_t pad = matcher_.maker(value, "Pad"); pad != no_node) {
@@ -204,6 +210,9 @@ class LayerMatch {
       }
       if ((*pads)[0] != 0 || (*pads)[1] != 0 || (*pads)[3] != 0 || (*pads)[4] != 0) {
         return matcher_.refuse(value, "padding in time alone", "another padding");
+      }
+      if (!is_padding((*pads)[2]) || !is_padding((*pads)[5])) {
+        return matcher_.refuse(value, "padding by frames of zeros", "another padding");
       }
       before += static_cast<std::int64_t>((*pads)[2]);
       after += static_cast<std::int64_t>((*pads)[5]);

@@ -74,8 +74,10 @@ struct Team::Shared {
 
   void help() noexcept {
     heap_owner() = HeapOwner::core;
-    while (!closing.load(std::memory_order_acquire)) {
+    while (true) {
+      // In this order: the destructor sets `closing` first and raises `run` after it.
       const std::uint32_t seen = run.load(std::memory_order_acquire);
+      if (closing.load(std::memory_order_acquire)) return;
       while (work()) {
       }
       const auto changed = [&] { return run.load(std::memory_order_acquire) != seen; };
@@ -121,7 +123,8 @@ void Team::run(std::size_t tasks, void (*task)(const void*, std::size_t), const 
   shared.done.store(0, std::memory_order_relaxed);
   const std::uint32_t next = shared.run.load(std::memory_order_relaxed) + 1;
   shared.open.store((std::uint64_t{next} << 32) | count, std::memory_order_release);
-  shared.run.store(next, std::memory_order_release);
+  // Not later than the look for sleeping helpers in notify_all.
+  shared.run.store(next, std::memory_order_seq_cst);
   shared.run.notify_all();
   while (shared.work()) {
   }

@@ -5,10 +5,11 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
+/** The files of a model, and what was packed of them at their first use. */
 const filesOf = (model) =>
-  fs
-    .readdirSync(model)
-    .map((name) => fs.realpathSync(path.join(model, name)))
+  [model, path.join(model, '.trt-asr')]
+    .filter((folder) => fs.existsSync(folder))
+    .flatMap((folder) => fs.readdirSync(folder).map((name) => fs.realpathSync(path.join(folder, name))))
     .filter((file) => fs.statSync(file).isFile());
 
 /**
@@ -37,4 +38,4 @@ function forget(model) {
   return sum(1) === 0 ? 0 : sum(0) / sum(1);
 }
 
-module.exports = { forget };
+module.exports = { filesOf, forget };

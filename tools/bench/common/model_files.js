@@ -24,6 +24,14 @@ async function resolve(model, home = root) {
   return { files, quantized: quantized || multipliesIntegers(files.encoder) };
 }
 
+/** Whether the package takes several rows of this model at once: of int8 models, packed ones alone. */
+async function batchable(model, home = root) {
+  const { isPacked, resolveModel } = require(path.join(home, 'dist', 'model'));
+  const { files, quantized } = await resolveModel(path.resolve(model), { offline: true });
+  // Packages from before there were packed models lack the function.
+  return !quantized || isPacked?.(files) === true;
+}
+
 // SOURCE: the reference contract. WHY: folders of the peer's layout have none, and full-size ones are of this architecture.
 const REFERENCE = 'parakeet-tdt-0.6b-v3.contract.json';
 const FULL_SIZE_BYTES = 300e6;
@@ -41,7 +49,8 @@ function dimensionsOf(model) {
 
 /**
  * Operations (10^9; a multiply-add is two) of an offline FastConformer encoder with subsampling by 8 over `frames` feature frames:
- * products with weights, attention and convolutions; norms and activations are left out.
+ * products with weights, attention and convolutions; norms and activations are left out, and the projection of the positions, which is of
+ * the length alone and need not be made for each clip.
  */
 function encoderGop(dimensions, frames) {
   const {
@@ -59,9 +68,9 @@ function encoderGop(dimensions, frames) {
     channels ** 2 * (t4 * f4 + T * f8) +
     channels * f8 * width * T;
   const feedForward = 4 * width * inner * T;
-  const attention = 4 * width ** 2 * T + width ** 2 * (2 * T - 1) + width * T * (2 * T + (2 * T - 1));
+  const attention = 4 * width ** 2 * T + width * T * (2 * T + (2 * T - 1));
   const convolution = (3 * width ** 2 + taps * width) * T;
   return (2 * (subsampling + layers * (feedForward + attention + convolution))) / 1e9;
 }
 
-module.exports = { dimensionsOf, encoderGop, resolve };
+module.exports = { batchable, dimensionsOf, encoderGop, resolve };

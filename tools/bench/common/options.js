@@ -24,6 +24,10 @@ const USAGE = `usage: npm run bench -- NAME [options]
   context     words over context sizes                           [--clips FOLDER,FOLDER...] [--model DIR]
   stress      hours in one session                               [--hours N] [--modes MODE,MODE...]
 
+  Of single parts, without targets, as programs of the CMake target's name in the build folder:
+  trt_asr_bench_linear  matrix products of the packed engine     [THREADS [KERNELS]]
+  trt_asr_bench_stages  the stages of a packed encoder           PACKED_FILE [SECONDS [THREADS [ROUNDS]]]
+
 models: the demo model, or (tools/bench/make-full-size.sh makes full-size ones)
   --peer-model DIR      a model in the peer's layout: both libraries run these very files
   --same DIR            the weights of --peer-model as trt-asr prepared them without changing them; judged instead of the files themselves

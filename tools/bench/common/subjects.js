@@ -114,4 +114,4 @@ function notJudged(peer, ours) {
 
 const withRole = (subjects, role) => subjects.find((each) => each.role === role);
 
-module.exports = { PEER, SAME, home, notJudged, printable, setsOf, withRole };
+module.exports = { PEER, home, notJudged, printable, setsOf, withRole };

@@ -10,19 +10,21 @@ const REACHED = {
 };
 
 /**
- * `measured`: { value, low, high } or a number. `unless`: a reason for which the target does not apply, or undefined. The median
- * decides; where the interval reaches over the bound, `sure` is false.
+ * `measured`: { value, low, high }, or a number that is exact, such as a count. `unless`: a reason for which the target does not apply, or
+ * undefined. The median decides; where the interval reaches over the bound, or there is none, `sure` is false.
  */
 function judge(name, relation, bound, unit, measured, unless) {
-  const found = typeof measured === 'number' ? { value: measured, low: null, high: null } : measured;
+  const exact = typeof measured === 'number';
+  const found = exact ? { value: measured, low: null, high: null } : measured;
   const target = { name, relation, bound, unit, ...found };
   if (unless !== undefined) return { ...target, state: 'not judged', why: unless };
   if (found === undefined || !Number.isFinite(found.value))
     return { ...target, state: 'not judged', why: 'it was not measured' };
   const reached = REACHED[relation];
-  const ends = [found.low, found.high].filter((end) => end !== null && end !== undefined);
   const met = reached(found.value, bound);
-  return { ...target, state: met ? 'met' : 'missed', sure: ends.every((end) => reached(end, bound) === met) };
+  const ends = [found.low, found.high].filter((end) => end !== null && end !== undefined);
+  const sure = exact || (ends.length === 2 && ends.every((end) => reached(end, bound) === met));
+  return { ...target, state: met ? 'met' : 'missed', sure };
 }
 
 /** "e2e, 15 s, same files: at least 1.8 x: met, 2.10 x (2.05 to 2.14)" */
@@ -32,7 +34,10 @@ function sentence({ name, relation, bound, unit, state, why, sure, ...measured }
     const seen = Number.isFinite(measured.value) ? ` (measured: ${interval(measured)}${unit})` : '';
     return `${wanted}: not judged, ${why}${seen}`;
   }
-  const doubt = sure ? '' : '; the interval reaches over the target';
+  const unsure = Number.isFinite(measured.low)
+    ? 'the interval reaches over the target'
+    : 'too few runs for an interval';
+  const doubt = sure ? '' : `; ${unsure}`;
   return `${wanted}: ${state === 'met' ? 'met' : 'MISSED'}, ${interval(measured)}${unit}${doubt}`;
 }
 

@@ -42,8 +42,8 @@ class Worker {
   }
 
   /** A program that reads a line for each question and writes one of JSON for each answer. */
-  static lines(command, args, env = {}) {
-    const child = spawn(command, args, { stdio: 'pipe', env: { ...process.env, ...env } });
+  static lines(command, args) {
+    const child = spawn(command, args, { stdio: 'pipe' });
     const worker = new Worker(child);
     // What a program that has ended does not read is told by its end.
     child.stdin.on('error', () => {});

@@ -53,6 +53,7 @@ int main(int count, char** values) {
   const std::string joint = values[3];
   config.files = {values[1], values[2], joint == "-" ? "" : joint, values[4], ""};
   config.threads = bench::integer(values[5]);
+  config.cpu = {CpuEngine::automatic, ""};
   config.contract.derived = true;
   config.contract.encoder.frames_max = reference::frames_max;
   config.contract.decoder.rules.blank_id = -1;

@@ -27,7 +27,8 @@ int main(int count, char** values) {
   const std::int32_t frames_max = bench::integer(values[4]);
   EncoderConfig config;
   config.frames_max = frames_max / config.subsampling + 1;
-  const GraphLoader loader = bench::require(GraphLoader::open(std::nullopt, bench::integer(values[2])));
+  const GraphLoader loader = bench::require(
+      GraphLoader::open(std::nullopt, {CpuEngine::automatic, ""}, bench::integer(values[2])));
   std::shared_ptr<Engine> engine = bench::require(loader.encoder(values[1], config));
   Arena arena;
   Encoder encoder = bench::require(Encoder::open(engine, config, rows_max, frames_max, arena));

@@ -85,7 +85,8 @@ void quantise_row(const Codes& how, const float* x, std::size_t count, std::uint
   const auto codes_most = static_cast<float>(how.most);
   const float scale = most / codes_most - least / codes_most;
   if (!finite || scale < FLT_MIN) {
-    for (std::size_t group = 0; group < padded / 4; ++group) words[group * count] = 0;
+    for (std::size_t group = 0; group < padded / 4; ++group)
+      words[group * count] = how.most > 127 ? 0x80808080U : 0;
     code->scale = finite ? 1.0F : __builtin_nanf("");
     code->zero_point = 0;
     code->sum = 0;
