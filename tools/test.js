@@ -2,11 +2,12 @@
 // `npm test`: builds what changed, runs every kind of test, and closes with the line `N passed, N failed`.
 // With --sanitize: the native tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-const { spawnSync } = require('node:child_process');
+const { spawn, spawnSync } = require('node:child_process');
+const { once } = require('node:events');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { buildAddon, commandExists, missingForBuild, root } = require('./native-build/build');
+const { buildAddon, cmakeDir, commandExists, missingForBuild, root } = require('./native-build/build');
 
 const total = { passed: 0, failed: 0 };
 const summary = [];
@@ -48,6 +49,8 @@ function step(name, body) {
 
 const bin = (name) => path.join(root, 'node_modules', '.bin', name);
 
+const jobs = String(os.availableParallelism());
+
 /** Configures with CMake, whose own lines say what it leaves out where headers or nvcc are missing. */
 function cmakeConfigure(args) {
   const child = spawnSync('cmake', args, {
@@ -61,12 +64,22 @@ function cmakeConfigure(args) {
   return child.status === 0;
 }
 
-function configureNative(buildDir, sanitize) {
+/** Configures and builds a tree of the native tests alone, with sanitizers. */
+function buildSanitized(buildDir) {
   const args = ['-S', root, '-B', buildDir, '-DTRT_ASR_TESTS=ON', '-DTRT_ASR_ADDON=OFF'];
   if (!fs.existsSync(path.join(buildDir, 'CMakeCache.txt')) && commandExists('ninja'))
     args.push('-G', 'Ninja');
-  if (sanitize) args.push('-DCMAKE_BUILD_TYPE=RelWithDebInfo', '-DTRT_ASR_SANITIZE=address,undefined');
-  return cmakeConfigure(args);
+  args.push('-DCMAKE_BUILD_TYPE=RelWithDebInfo', '-DTRT_ASR_SANITIZE=address,undefined');
+  return cmakeConfigure(args) && run('cmake', ['--build', buildDir, '-j', jobs]);
+}
+
+/** Builds the add-on and the native tests, whose core is one. */
+function buildAll() {
+  const missing = missingForBuild();
+  for (const line of missing) process.stderr.write(`${line}\n`);
+  if (missing.length > 0) return false;
+  if (buildAddon({ stdio: ['ignore', 'inherit', 'inherit'], cuda: true, tests: true }) !== 0) return false;
+  return cmakeConfigure([cmakeDir]);
 }
 
 /** Counts the cases that the test executables told of, and one failure for each that ended without telling. */
@@ -87,7 +100,6 @@ function nativeCounts(log, ctestPassed) {
 }
 
 function nativeTests(buildDir, sanitize) {
-  const jobs = String(os.availableParallelism());
   // Without a limit the loader of a first run could wait for ever on a hung test.
   const ctest = ['--test-dir', buildDir, '--output-on-failure', '--timeout', '300', '-j', jobs];
   const env = sanitize ? {} : rtxEnvironment();
@@ -104,12 +116,8 @@ function nativeTests(buildDir, sanitize) {
 }
 
 function native(sanitize) {
-  const buildDir = path.join(root, 'build', sanitize ? 'native-sanitize' : 'native-tests');
-  const jobs = String(os.availableParallelism());
-  const built = step(
-    'native build',
-    () => configureNative(buildDir, sanitize) && run('cmake', ['--build', buildDir, '-j', jobs]),
-  );
+  const buildDir = sanitize ? path.join(root, 'build', 'native-sanitize') : cmakeDir;
+  const built = step('native build', () => (sanitize ? buildSanitized(buildDir) : buildAll()));
   if (built) step(sanitize ? 'native, sanitized' : 'native', () => nativeTests(buildDir, sanitize));
 }
 
@@ -124,11 +132,6 @@ function vitest() {
 
 function typescript() {
   step('typescript build', () => run(bin('tsc'), ['-p', 'tsconfig.json']));
-  step('add-on build', () => {
-    const missing = missingForBuild();
-    for (const line of missing) process.stderr.write(`${line}\n`);
-    return missing.length === 0 && buildAddon({ stdio: ['ignore', 'inherit', 'inherit'] }) === 0;
-  });
   step('vitest', vitest);
   // A consumer written as an ES module and one in CommonJS, both only compiled.
   step('types', () => run(bin('tsc'), ['-p', path.join('test', 'types')]));
@@ -187,26 +190,29 @@ function toolsPython() {
 }
 
 /**
- * Runs pytest over one folder. Returns its counts; a run that does not get as far as counting has failed. What pytest left out is
- * noted with its reasons.
+ * Runs pytest over one folder, and shows what it told when it has ended. Returns its counts; a run that does not get as far as
+ * counting has failed. What pytest left out is noted with its reasons.
  */
-function pytest(python, folder) {
-  const child = spawnSync(python, ['-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider', folder], {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
+async function pytest(python, folder) {
+  const args = ['-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider', folder];
+  const child = spawn(python, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  let told = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    told += text;
   });
-  process.stdout.write(child.stdout);
-  const last = child.stdout.trim().split('\n').at(-1) ?? '';
+  const [status] = await once(child, 'close');
+  process.stdout.write(`\n== ${folder}\n${told}`);
+  const last = told.trim().split('\n').at(-1) ?? '';
   const count = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(last)?.[1] ?? 0);
   const counts = { passed: count('passed'), failed: count('failed') + count('errors?') };
-  for (const [, some, why] of child.stdout.matchAll(/^SKIPPED \[(\d+)\] \S+ (.*)$/gm))
+  for (const [, some, why] of told.matchAll(/^SKIPPED \[(\d+)\] \S+ (.*)$/gm))
     skipped.push(`${folder}: ${some} not run: ${why}`);
-  if (child.status !== 0 && counts.failed === 0) counts.failed = 1;
+  if (status !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
 }
 
-function pythonTools() {
+/** The tests in Python, side by side: each of them uses one core. */
+async function pythonTools() {
   const python = toolsPython();
   if (python === undefined) {
     skipped.push(
@@ -214,19 +220,32 @@ function pythonTools() {
     );
     return;
   }
-  step('export', () => pytest(python, 'tools/export/tests'));
-  step('parity', () => pytest(python, 'tools/parity/tests'));
-  // Every graph becomes an engine of TensorRT-RTX; without its bindings pytest says so.
-  step('gpu-validate', () => pytest(python, 'tools/gpu-validate/tests'));
+  // In gpu-validate every graph becomes an engine of TensorRT-RTX; without its bindings pytest says so.
+  const tools = ['export', 'parity', 'gpu-validate'];
+  const begin = Date.now();
+  const run = async (name) => {
+    const { passed, failed } = await pytest(python, `tools/${name}/tests`).catch((error) => {
+      process.stderr.write(`${error.stack}\n`);
+      return { passed: 0, failed: 1 };
+    });
+    record(name, passed, failed, (Date.now() - begin) / 1000);
+  };
+  await Promise.all(tools.map(run));
 }
 
-const sanitize = process.argv.includes('--sanitize');
-native(sanitize);
-if (!sanitize) {
-  typescript();
-  pythonTools();
-  noteMissing();
+async function main() {
+  const sanitize = process.argv.includes('--sanitize');
+  native(sanitize);
+  if (!sanitize) {
+    typescript();
+    await pythonTools();
+    noteMissing();
+  }
+  const omitted = skipped.map((line) => `  skipped: ${line}\n`).join('');
+  process.stdout.write(
+    `\n${summary.join('\n')}\n${omitted}\n${total.passed} passed, ${total.failed} failed\n`,
+  );
+  process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 }
-const omitted = skipped.map((line) => `  skipped: ${line}\n`).join('');
-process.stdout.write(`\n${summary.join('\n')}\n${omitted}\n${total.passed} passed, ${total.failed} failed\n`);
-process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+
+main();

@@ -105,6 +105,8 @@ CASE("a file opened twice is one engine, other thread counts are others") {
 CASE("files that are none are refused") {
   const auto absent = load_packed_engine({"no-such-file.packed", 1});
   CHECK(!absent.ok() && absent.error().code == ErrorCode::model_not_found);
+  const auto folder = load_packed_engine({".", 1});
+  CHECK(!folder.ok() && folder.error().code == ErrorCode::model_not_found);
   const std::string path = "packed_encoder_engine_test.damaged.packed";
   std::ofstream(path, std::ios::binary) << "this is no packed graph";
   const auto damaged = load_packed_engine({path, 1});

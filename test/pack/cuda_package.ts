@@ -14,7 +14,7 @@ const standIns = path.join(root, 'test', 'native', 'stand_ins');
 /** The native tests' build where it has all of the package's libraries, or undefined where headers or nvcc are missing. */
 export function builtLibraries(): string[] | undefined {
   // Not build/Release: what a build for the GPU once left there may be of another ABI by now.
-  const folder = path.join(root, 'build', 'native-tests', 'test', 'native');
+  const folder = path.join(root, 'build', 'cmake', 'test', 'native');
   return tool.LIBRARIES.every((name) => existsSync(path.join(folder, name))) ? [folder] : undefined;
 }
 

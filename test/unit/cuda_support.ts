@@ -18,10 +18,7 @@ export interface Rtx {
 export function findRtx(): Rtx | string {
   const tensorrt = process.env.TRT_ASR_TEST_TENSORRT_RTX;
   if (!tensorrt) return 'TRT_ASR_TEST_TENSORRT_RTX does not name the folder of libtensorrt_rtx.so.1';
-  const folders = [
-    path.join(root, 'build', 'native-tests', 'test', 'native'),
-    path.join(root, 'build', 'Release'),
-  ];
+  const folders = [path.join(root, 'build', 'cmake', 'test', 'native'), path.join(root, 'build', 'Release')];
   const plugins = folders.find((folder) => existsSync(path.join(folder, 'libtrt_asr_tensorrt_rtx.so')));
   return plugins === undefined
     ? 'no plug-in for TensorRT-RTX was built (set TENSORRT_ROOT)'

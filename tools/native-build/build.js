@@ -14,6 +14,9 @@ const path = require('node:path');
 const root = path.resolve(__dirname, '..', '..');
 const cmakeDir = path.join(root, 'build', 'cmake');
 
+/** There once the build tree has been configured. */
+const cmakeCache = path.join(cmakeDir, 'CMakeCache.txt');
+
 /** Where the built add-on lies; the ONNX Runtime library lies beside it. */
 const addonPath = path.join(root, 'build', 'Release', 'trt_asr.node');
 
@@ -65,11 +68,9 @@ function nvidiaSettings(cuda) {
   };
 }
 
-/** Whether a build tree is there that was configured otherwise: building in it would not ask these settings again. */
+/** Whether the build tree was configured otherwise: building in it would not ask these settings again. */
 function isConfiguredOtherwise(settings) {
-  const file = path.join(cmakeDir, 'CMakeCache.txt');
-  if (!fs.existsSync(file)) return false;
-  const cache = fs.readFileSync(file, 'utf8');
+  const cache = fs.readFileSync(cmakeCache, 'utf8');
   return Object.entries(settings).some(
     ([name, value]) => new RegExp(`^${name}:[A-Z]+=(.*)$`, 'm').exec(cache)?.[1] !== value,
   );
@@ -77,9 +78,10 @@ function isConfiguredOtherwise(settings) {
 
 /**
  * Builds what changed. Returns the exit status; the tools' output goes to `stdio`. `cuda`: NVIDIA's parts too, as far as nvcc and
- * headers are found.
+ * headers are found; a tree that has them keeps them, so that none is left behind beside a newer add-on. `tests`: the native tests
+ * too, in the same tree, so that the core is compiled once.
  */
-function buildAddon({ stdio = 'inherit', cuda = Boolean(process.env.TENSORRT_ROOT) } = {}) {
+function buildAddon({ stdio = 'inherit', cuda = Boolean(process.env.TENSORRT_ROOT), tests = false } = {}) {
   // gyp and npm export make's flags and jobserver; a nested build that inherits them waits for tokens
   // that never come.
   const env = { ...process.env };
@@ -88,10 +90,15 @@ function buildAddon({ stdio = 'inherit', cuda = Boolean(process.env.TENSORRT_ROO
   delete env.MAKELEVEL;
   const cmakeJs = path.join(path.dirname(resolvable('cmake-js/package.json')), 'bin', 'cmake-js');
   const jobs = String(os.availableParallelism());
-  const settings = nvidiaSettings(cuda);
+  const isNew = !fs.existsSync(cmakeCache);
+  const settings = {
+    ...(cuda || isNew ? nvidiaSettings(cuda) : {}),
+    ...(tests ? { TRT_ASR_TESTS: 'ON' } : {}),
+  };
   const given = Object.entries(settings).map(([name, value]) => `--CD${name}=${value}`);
-  const common = ['--directory', root, '--out', cmakeDir, '--parallel', jobs, ...given];
-  const steps = isConfiguredOtherwise(settings) ? ['configure', 'compile'] : ['compile'];
+  const target = tests ? [] : ['--target', 'trt_asr_release'];
+  const common = ['--directory', root, '--out', cmakeDir, '--parallel', jobs, ...target, ...given];
+  const steps = !isNew && isConfiguredOtherwise(settings) ? ['configure', 'compile'] : ['compile'];
   for (const step of steps) {
     const { status, error } = spawnSync(process.execPath, [cmakeJs, step, ...common], {
       cwd: root,
@@ -115,5 +122,5 @@ function main() {
   return process.argv.includes('--cuda') ? buildAddon({ cuda: true }) : buildAddon();
 }
 
-module.exports = { addonPath, buildAddon, commandExists, missingForBuild, root };
+module.exports = { addonPath, buildAddon, cmakeDir, commandExists, missingForBuild, root };
 if (require.main === module) process.exitCode = main();

@@ -1,22 +1,14 @@
 #include "engine/tensorrt/trt_engine.h"
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <cstring>
-#include <mutex>
-#include <new>
 
 #include "base/contract.h"
+#include "engine/lane_table.h"
 
 namespace trt_asr {
 
 namespace {
-
-// CONTRACT: lanes of one engine. SOURCE: as of the ONNX Runtime engine. WHY: a table of fixed size is read
-// without a lock.
-// TODO: none.
-constexpr std::size_t lanes_max = 1024;
 
 std::size_t bytes_of(const TensorView& view) noexcept {
   return static_cast<std::size_t>(view.shape.elements()) * dtype_bytes(view.dtype);
@@ -197,17 +189,15 @@ Status TrtEngine::Lane::wait() noexcept {
   return {};
 }
 
-class TrtEngine::Lanes {
- public:
-  ~Lanes() {
-    for (auto& lane : table) delete lane.load();
-  }
-  std::mutex mutex;
-  std::array<std::atomic<Lane*>, lanes_max> table{};
+class TrtEngine::Lanes : public LaneTable<Lane> {
+  using LaneTable::LaneTable;
 };
 
 TrtEngine::TrtEngine(const cuda::Device& device, std::shared_ptr<trt::LoadedPlan> plan, EngineInfo info)
-    : device_(device), plan_(std::move(plan)), info_(std::move(info)), lanes_(std::make_unique<Lanes>()) {}
+    : device_(device),
+      plan_(std::move(plan)),
+      info_(std::move(info)),
+      lanes_(std::make_unique<Lanes>(info_)) {}
 
 TrtEngine::~TrtEngine() = default;
 
@@ -217,46 +207,31 @@ std::shared_ptr<TrtEngine> TrtEngine::create(const cuda::Device& device,
   return std::shared_ptr<TrtEngine>(new TrtEngine(device, std::move(plan), std::move(info)));
 }
 
-Result<TrtEngine::Lane*> TrtEngine::find(LaneId lane) const noexcept {
-  Lane* found = lane < lanes_max ? lanes_->table[lane].load(std::memory_order_acquire) : nullptr;
-  TRT_ASR_REQUIRE(found != nullptr, internal, "lane of " + info_.path, "an open lane", lane, "");
-  return found;
-}
-
 Result<LaneId> TrtEngine::open_lane() noexcept {
-  const std::lock_guard<std::mutex> lock(lanes_->mutex);
-  for (std::size_t lane = 0; lane < lanes_max; ++lane) {
-    if (lanes_->table[lane].load() != nullptr) continue;
-    TRT_ASR_ASSIGN(std::unique_ptr<Lane> opened, Lane::open(device_, plan_));
-    lanes_->table[lane].store(opened.release(), std::memory_order_release);
-    return static_cast<LaneId>(lane);
-  }
-  return Error{ErrorCode::session_limit, "lanes of " + info_.path, "at most " + show(lanes_max), "one more",
-               "Close a recognizer, or open it with fewer lanes."};
+  return lanes_->open([this] { return Lane::open(device_, plan_); });
 }
 
 void TrtEngine::close_lane(LaneId lane) noexcept {
-  const std::lock_guard<std::mutex> lock(lanes_->mutex);
-  if (lane < lanes_max) delete lanes_->table[lane].exchange(nullptr);
+  lanes_->close(lane);
 }
 
 Status TrtEngine::bind_input(LaneId lane, std::size_t input, const TensorView& view) noexcept {
-  TRT_ASR_ASSIGN(Lane* const found, find(lane));
+  TRT_ASR_ASSIGN(Lane* const found, lanes_->find(lane));
   return found->bind(info_, true, input, view);
 }
 
 Status TrtEngine::bind_output(LaneId lane, std::size_t output, const TensorView& view) noexcept {
-  TRT_ASR_ASSIGN(Lane* const found, find(lane));
+  TRT_ASR_ASSIGN(Lane* const found, lanes_->find(lane));
   return found->bind(info_, false, output, view);
 }
 
 Status TrtEngine::enqueue(LaneId lane) noexcept {
-  TRT_ASR_ASSIGN(Lane* const found, find(lane));
+  TRT_ASR_ASSIGN(Lane* const found, lanes_->find(lane));
   return found->enqueue(info_);
 }
 
 Status TrtEngine::wait(LaneId lane) noexcept {
-  TRT_ASR_ASSIGN(Lane* const found, find(lane));
+  TRT_ASR_ASSIGN(Lane* const found, lanes_->find(lane));
   return found->wait();
 }
 

@@ -39,7 +39,6 @@ class TrtEngine final : public Engine {
   class Lanes;
 
   TrtEngine(const cuda::Device& device, std::shared_ptr<trt::LoadedPlan> plan, EngineInfo info);
-  [[nodiscard]] Result<Lane*> find(LaneId lane) const noexcept;
 
   cuda::Device device_;
   std::shared_ptr<trt::LoadedPlan> plan_;

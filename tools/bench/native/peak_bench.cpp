@@ -27,35 +27,32 @@ struct Kernel {
 
 /// Keeps the compiler from taking the operands for constants, and from dropping the sums.
 #define KEEP(value, constraint) __asm__ volatile("" : "+" constraint(value))
-#define EACH for (int i = 0; i < chains; ++i)
+
+/// A kernel NAME: `chains` sums, each of which the statement STEP, over `a`, `b` and `sum`, adds to in an
+/// iteration. A macro, as a function for an instruction set is inlined into none that is not for it.
+#define CHAINS_KERNEL(NAME, TARGET, SUM, OPERAND, CONSTRAINT, A, B, STEP)                \
+  TARGET void NAME() {                                                                   \
+    SUM sums[chains] = {};                                                               \
+    OPERAND a = A;                                                                       \
+    const OPERAND b = B;                                                                 \
+    for (std::int64_t n = 0; n < iterations; ++n) {                                      \
+      KEEP(a, CONSTRAINT);                                                               \
+      _Pragma("GCC unroll 10") for (int i = 0; i < chains; ++i) {                        \
+        SUM& sum = sums[i];                                                              \
+        STEP;                                                                            \
+      }                                                                                  \
+    }                                                                                    \
+    _Pragma("GCC unroll 10") for (int i = 0; i < chains; ++i) KEEP(sums[i], CONSTRAINT); \
+  }
 
 #if defined(__x86_64__)
 
-__attribute__((target("avx2,fma"))) void f32_avx2() {
-  __m256 sums[chains] = {};
-  __m256 a = _mm256_set1_ps(1e-3F);
-  __m256 b = _mm256_set1_ps(1e-3F);
-  for (std::int64_t n = 0; n < iterations; ++n) {
-    KEEP(a, "x");
-#pragma GCC unroll 10
-    EACH sums[i] = _mm256_fmadd_ps(a, b, sums[i]);
-  }
-#pragma GCC unroll 10
-  EACH KEEP(sums[i], "x");
-}
-
-__attribute__((target("avx512f"))) void f32_avx512() {
-  __m512 sums[chains] = {};
-  __m512 a = _mm512_set1_ps(1e-3F);
-  __m512 b = _mm512_set1_ps(1e-3F);
-  for (std::int64_t n = 0; n < iterations; ++n) {
-    KEEP(a, "v");
-#pragma GCC unroll 10
-    EACH sums[i] = _mm512_fmadd_ps(a, b, sums[i]);
-  }
-#pragma GCC unroll 10
-  EACH KEEP(sums[i], "v");
-}
+CHAINS_KERNEL(f32_avx2, __attribute__((target("avx2,fma"))), __m256, __m256, "x", _mm256_set1_ps(1e-3F),
+              _mm256_set1_ps(1e-3F), sum = _mm256_fmadd_ps(a, b, sum))
+CHAINS_KERNEL(f32_avx512, __attribute__((target("avx512f"))), __m512, __m512, "v", _mm512_set1_ps(1e-3F),
+              _mm512_set1_ps(1e-3F), sum = _mm512_fmadd_ps(a, b, sum))
+CHAINS_KERNEL(int8_vnni, __attribute__((target("avx512f,avx512bw,avx512vnni"))), __m512i, __m512i, "v",
+              _mm512_set1_epi8(3), _mm512_set1_epi8(5), sum = _mm512_dpbusd_epi32(sum, a, b))
 
 /// Three vpmaddubsw added in 16 bits, then widened: the most that AVX2 gives where the operands are so small
 /// that six products fit into 16 bits.
@@ -81,19 +78,6 @@ __attribute__((target("avx2"))) void int8_avx2() {
   for (int i = 0; i < pairs; ++i) KEEP(sums[i], "x");
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vnni"))) void int8_vnni() {
-  __m512i sums[chains] = {};
-  __m512i a = _mm512_set1_epi8(3);
-  const __m512i b = _mm512_set1_epi8(5);
-  for (std::int64_t n = 0; n < iterations; ++n) {
-    KEEP(a, "v");
-#pragma GCC unroll 10
-    EACH sums[i] = _mm512_dpbusd_epi32(sums[i], a, b);
-  }
-#pragma GCC unroll 10
-  EACH KEEP(sums[i], "v");
-}
-
 Kernel f32_kernel() {
   if (__builtin_cpu_supports("avx512f")) return {"avx512 fma", chains * 16 * 2.0, f32_avx512};
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
@@ -110,36 +94,15 @@ Kernel int8_kernel() {
 
 #elif defined(__aarch64__)
 
-void f32_neon() {
-  float32x4_t sums[chains] = {};
-  float32x4_t a = vdupq_n_f32(1e-3F);
-  const float32x4_t b = vdupq_n_f32(1e-3F);
-  for (std::int64_t n = 0; n < iterations; ++n) {
-    KEEP(a, "w");
-#pragma GCC unroll 10
-    EACH sums[i] = vfmaq_f32(sums[i], a, b);
-  }
-#pragma GCC unroll 10
-  EACH KEEP(sums[i], "w");
-}
+CHAINS_KERNEL(f32_neon, , float32x4_t, float32x4_t, "w", vdupq_n_f32(1e-3F), vdupq_n_f32(1e-3F),
+              sum = vfmaq_f32(sum, a, b))
 
 Kernel f32_kernel() {
   return {"neon fmla", chains * 4 * 2.0, f32_neon};
 }
 
 #if defined(__ARM_FEATURE_DOTPROD)
-void int8_dot() {
-  int32x4_t sums[chains] = {};
-  int8x16_t a = vdupq_n_s8(3);
-  const int8x16_t b = vdupq_n_s8(5);
-  for (std::int64_t n = 0; n < iterations; ++n) {
-    KEEP(a, "w");
-#pragma GCC unroll 10
-    EACH sums[i] = vdotq_s32(sums[i], a, b);
-  }
-#pragma GCC unroll 10
-  EACH KEEP(sums[i], "w");
-}
+CHAINS_KERNEL(int8_dot, , int32x4_t, int8x16_t, "w", vdupq_n_s8(3), vdupq_n_s8(5), sum = vdotq_s32(sum, a, b))
 Kernel int8_kernel() {
   return {"neon sdot", chains * 16 * 2.0, int8_dot};
 }
