@@ -1,4 +1,4 @@
-"""Writes one set of goldens: manifest.txt for programs, manifest.json for people, raw float32 files."""
+"""Writes one set of goldens: manifest.txt with every number for programs, manifest.json about them for people, raw float32 files."""
 
 import json
 import platform
@@ -37,18 +37,16 @@ class SetWriter:
         self.lines.append(" ".join([kind, *(str(field) for field in fields)]))
         if len(fields) == 1:
             self.people[kind] = fields[0]
-        else:
+        elif kind != "word":
             self._tell(fields[0], kind, named or list(fields[1:]))
 
     def ints(self, owner: str, kind: str, values) -> None:
         values = [int(v) for v in values]
         self.lines.append(" ".join(["ints", owner, kind, str(len(values)), *map(str, values)]))
-        self._tell(owner, kind, values)
 
     def floats(self, owner: str, kind: str, values) -> None:
         texts = [f"{np.float32(v):.9g}" for v in values]
         self.lines.append(" ".join(["floats", owner, kind, str(len(texts)), *texts]))
-        self._tell(owner, kind, [float(t) for t in texts])
 
     def text(self, owner: str, kind: str, value: str) -> None:
         self.lines.append(f"text {owner} {kind} {percent(value)}")
@@ -61,7 +59,6 @@ class SetWriter:
         offset = sum(a.size for a in stored)
         stored.append(np.ascontiguousarray(array, dtype="<f4"))
         self.lines.append(" ".join(["tensor", owner, kind, file, str(offset), str(array.ndim), *map(str, array.shape)]))
-        self._tell(owner, kind, {"file": file, "offset": offset, "dtype": "<f4", "shape": list(array.shape)})
 
     def close(self) -> None:
         for old in self.folder.glob("*.f32"):
@@ -73,11 +70,7 @@ class SetWriter:
         (self.folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
     def _tell(self, owner: str, kind: str, value) -> None:
-        entry = self.people["records"].setdefault(owner, {})
-        if kind == "word":
-            entry.setdefault("words", []).append(value)
-        else:
-            entry[kind] = value
+        self.people["records"].setdefault(owner, {})[kind] = value
 
 
 def _compact(people: dict) -> str:
