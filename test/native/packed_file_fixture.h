@@ -61,6 +61,7 @@ class Touch {
     if (matrix.scales_N != nullptr) bytes(matrix.scales_N, array);
     if (matrix.sums_N != nullptr) bytes(matrix.sums_N, array);
     if (matrix.offsets_N != nullptr) bytes(matrix.offsets_N, array);
+    if (matrix.additions_P != nullptr) bytes(matrix.additions_P, panel_count(outputs, matrix.glu));
   }
   void norm(const Norm& norm, std::int64_t width) {
     floats(norm.gain_D, width);

@@ -224,7 +224,7 @@ CASE("`linear` takes the first kernels of the list, and the sizes of its buffers
                   product({.kernels = every_kernel().front()}, matrix.view(), x)));
   CHECK(panel_bytes(WeightType::grouped, 100, 50, false) == 4 * 16 * 108);
   CHECK(panel_bytes(WeightType::f32, 100, 50, false) == 4 * 16 * 100 * 4);
-  CHECK(panel_bytes(WeightType::s8, 8, 34, true) == 3 * 16 * 8);
+  CHECK(panel_bytes(WeightType::s8, 8, 34, true) == 3 * 16 * 24);
   CHECK(padded_outputs(34, true) == 48);
   CHECK(panel_position(16, 34, true) == 32);
   CHECK(panel_position(17, 34, true) == 8);

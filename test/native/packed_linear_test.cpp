@@ -111,6 +111,39 @@ std::function<OwnedLinear(std::size_t, std::size_t, std::vector<int>&)> publishe
   };
 }
 
+/// Published weights of which `additions` products of a panel fit 16 bits, and of its first output no more:
+/// its groups have all that they may, in turns positive and negative.
+OwnedLinear of_additions(std::size_t additions, std::size_t inputs, std::size_t outputs,
+                         std::vector<int>& weights) {
+  std::vector<std::int8_t> values(inputs * outputs);
+  std::mt19937 random(static_cast<unsigned>(inputs + outputs + additions));
+  for (std::size_t k = 0; k < inputs; ++k) {
+    const std::size_t first = k / (2 * additions) * (2 * additions);
+    const bool second_half = k % 4 >= 2;
+    // As many of the group's inputs as there are take 258 together.
+    std::size_t members = 0;
+    std::size_t before = 0;
+    for (std::size_t i = first; i < std::min(first + 2 * additions, inputs); ++i) {
+      if ((i % 4 >= 2) != second_half) continue;
+      before += i < k ? 1 : 0;
+      ++members;
+    }
+    const std::size_t share =
+        s8_group_weight_max / members + (before < s8_group_weight_max % members ? 1 : 0);
+    const int full =
+        static_cast<int>(std::min<std::size_t>(share, 127)) * (k / (2 * additions) % 2 == 0 ? 1 : -1);
+    for (std::size_t n = 0; n < outputs; ++n) {
+      const int value = n % 16 == 0 ? full : static_cast<int>(random() % 21) - 10;
+      values[k * outputs + n] = static_cast<std::int8_t>(value);
+      weights[k * outputs + n] = value;
+    }
+  }
+  OwnedLinear matrix(WeightType::s8, inputs, outputs, false);
+  const float scale[] = {1.0F};
+  REQUIRE_OK(pack_s8(view_kn(values.data(), inputs, outputs), {scale, {}}, {}, false, matrix.buffers()));
+  return matrix;
+}
+
 /// The code of weight (k, n) in a grouped matrix, and whether its input is of the first group of its twelve.
 int grouped_code(const Linear& matrix, std::size_t k, std::size_t n) {
   const std::size_t padded = padded_inputs(WeightType::grouped, static_cast<std::size_t>(matrix.inputs));
@@ -166,6 +199,48 @@ CASE("int8 weights at -128 and 127 against codes at 0 and 127: nothing saturates
 CASE("uint8 weights with odd zero points: the sums are exact") {
   check_exact(WeightType::s8, true, false, published<std::uint8_t>(false, true));
   check_exact(WeightType::s8, true, true, published<std::uint8_t>(true, true));
+}
+
+CASE("int8 weights of which four or six products fit 16 bits: the sums are exact, of full groups too") {
+  for (const std::size_t additions : {4, 6}) {
+    for (const bool extreme : {false, true}) {
+      const auto make = [=](std::size_t inputs, std::size_t outputs, std::vector<int>& weights) {
+        return of_additions(additions, inputs, outputs, weights);
+      };
+      check_exact(WeightType::s8, false, extreme, make);
+      check_exact(WeightType::s8, true, extreme, make);
+    }
+  }
+}
+
+CASE("as many additions are noted as fit, panel by panel") {
+  constexpr std::size_t inputs = 48;
+  constexpr std::size_t outputs = 6 * 16;
+  std::vector<std::int8_t> values(inputs * outputs, 1);
+  const auto set = [&](std::size_t panel, std::size_t k, int value) {
+    values[k * outputs + panel * 16 + 15] = static_cast<std::int8_t>(value);
+  };
+  // Panel 0: all small. 1: six products reach the limit; 2: they pass it by one, four do not.
+  for (const std::size_t panel : {1, 2}) {
+    for (const std::size_t k : {12, 13, 16, 17, 20, 21}) set(panel, k, 43);
+  }
+  set(2, 21, 44);
+  // 3: four reach the negative limit, six pass it; 4: four pass it; 5: so do the ones of the last inputs.
+  for (const std::size_t panel : {3, 4}) {
+    for (const std::size_t k : {26, 27, 30, 31}) set(panel, k, -64);
+    set(panel, 26, -65);
+    set(panel, 27, -65);
+    set(panel, 34, -2);
+  }
+  set(4, 31, -65);
+  for (const std::size_t k : {42, 43, 46, 47}) set(5, k, 100);
+  OwnedLinear matrix(WeightType::s8, inputs, outputs, false);
+  const float scale[] = {1.0F};
+  REQUIRE_OK(pack_s8(view_kn(values.data(), inputs, outputs), {scale, {}}, {}, false, matrix.buffers()));
+  const std::vector<int> expected = {6, 6, 4, 4, 2, 2};
+  for (std::size_t panel = 0; panel < expected.size(); ++panel)
+    CHECK_MESSAGE(matrix.view().additions_P[panel] == expected[panel],
+                  std::to_string(panel) + ": " + std::to_string(matrix.view().additions_P[panel]));
 }
 
 CASE("grouped weights: the sums are exact, of full groups at the greatest codes too") {

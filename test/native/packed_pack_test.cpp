@@ -213,7 +213,7 @@ CASE("every graph of the fixtures is packed, or refused for its kind") {
       CHECK_MESSAGE(model.ok() && model.value()->kind() == wanted, graph + ": " + check::message_of(model));
       if (!model.ok()) continue;
       const bool was_int8 = graph.find(".int8.") != std::string::npos;
-      const bool rounds = precision == PackPrecision::int8 && model.value()->kind() == GraphKind::encoder;
+      const bool rounds = precision == PackPrecision::int8;
       CHECK(model.value()->precision() == (was_int8 ? "int8" : rounds ? "int8-packed" : "fp32"));
       CHECK(!packed_files::touched(*model.value()).empty());
     }
@@ -303,6 +303,42 @@ CASE("what is quantised here is near what it was made of, output by output in th
     // Steps of a sixteenth of an output's root mean square: rounding alone is 1.8 %.
     CHECK_MESSAGE(std::sqrt(off / all) < 0.04, std::to_string(std::sqrt(off / all)));
   }
+}
+
+CASE(
+    "of an fp32 predictor the LSTM is rounded, of a joint the classes, and what that leaves is kept beside "
+    "it") {
+  const Folder folder;
+  const auto open = [&](const char* graph, PackPrecision precision) {
+    const std::string path = (folder.path / "graph.packed").string();
+    REQUIRE_OK(pack(fixture(graph), path, precision));
+    auto model = PackedModel::open(path);
+    REQUIRE_OK(model);
+    return model.take();
+  };
+  for (const char* graph :
+       {"tiny-nemo/decoder_joint-model.onnx", "variants/rnnt-nemo/decoder_joint-model.onnx"}) {
+    const auto exact = open(graph, PackPrecision::as_published);
+    CHECK(exact->joint().out.type == WeightType::f32 && exact->joint().out_rest == nullptr);
+    const auto made = open(graph, PackPrecision::int8);
+    for (const LstmLayer& layer : made->predictor().layers)
+      CHECK(layer.input.type == WeightType::s8 && layer.recurrent.type == WeightType::s8);
+    CHECK(made->predictor().embedding.type == WeightType::f32);
+    const JointWeights& joint = made->joint();
+    REQUIRE(joint.out_rest != nullptr);
+    CHECK(joint.predictor.type == WeightType::f32 && joint.encoder->type == WeightType::f32);
+    CHECK(joint.out.type == WeightType::s8 && joint.out_rest->type == WeightType::s8);
+    const Dense wanted = unpacked(exact->joint().out);
+    const Dense rounded = unpacked(joint.out);
+    const Dense rest = unpacked(*joint.out_rest);
+    for (std::size_t at = 0; at < wanted.weights.size(); ++at) {
+      const float scale = joint.out.scales_N[at % wanted.outputs];
+      CHECK(std::fabs(rounded.weights[at] - wanted.weights[at]) <= 0.501F * scale);
+      CHECK(std::fabs(rounded.weights[at] + rest.weights[at] - wanted.weights[at]) <= scale / 250.0F);
+    }
+  }
+  const auto published = open("tiny-nemo/decoder_joint-model.int8.onnx", PackPrecision::int8);
+  CHECK(published->joint().out.type == WeightType::s8 && published->joint().out_rest == nullptr);
 }
 
 CASE("what a graph of another network is refused for") {

@@ -110,8 +110,8 @@ CASE("an fp32 graph of every layout gives what it gives on ONNX Runtime, within 
   }
 }
 
-// SOURCE of the bounds here and below: rounding of weights to 8 or 7 bits and of activations to 7 over rows
-// of 32 numbers, of which wider models have twenty times as many. Measured: up to 2.5 %, and 6 % with 7 bits.
+// SOURCE of the bounds here and below: rounding of weights to 8 or 7 bits over rows of 32 numbers, of which
+// wider models have twenty times as many. Measured: up to 2.5 %, and 6 % with weights of 7 bits.
 CASE("a published int8 graph gives what its fp32 graph gives, within the rounding of both") {
   for (const Subject& subject : int8) {
     compare(subject, PackPrecision::as_published,
@@ -130,12 +130,12 @@ CASE("a published int8 joint gives what it gives on ONNX Runtime, within two rou
           });
 }
 
-CASE("an fp32 graph stays fp32 where int8 is asked for") {
+CASE("an fp32 graph that is rounded to int8 gives what it gives on ONNX Runtime, within the rounding") {
   for (const Subject& subject : fp32) {
     compare(subject, PackPrecision::int8,
             [&](const std::string& name, const std::vector<float>& found, const std::vector<float>& wanted) {
               const double far = relative_rms(found, wanted);
-              CHECK_MESSAGE(far <= 1e-5, std::string(subject.file) + " " + name + " " + std::to_string(far));
+              CHECK_MESSAGE(far <= 0.02, std::string(subject.file) + " " + name + " " + std::to_string(far));
             });
   }
 }

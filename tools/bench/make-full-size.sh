@@ -8,7 +8,8 @@
 # FOLDER/same   the weights of FOLDER/peer as published, packed. About 0.65 GB each: for --raw-full, --raw-peer-model, --full,
 # --peer-model and --same. The rest can be deleted: full.nemo, own-fp32-raw (2.4 GB each), own-fp32 and peer-fp32.
 # It needs a built checkout: npm run build.
-# The weights come from a seed, so that everybody gets the same ones; they are never committed.
+# The weights come from a seed, so that everybody gets the same ones; they are never committed. They are bell-shaped, as trained ones are:
+# how the codes of a published int8 file spread decides how many products our kernels add in 16 bits.
 set -eu
 folder=${1:?usage: make-full-size.sh FOLDER}
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -21,7 +22,7 @@ folder=$(cd "$folder" && pwd)
 import sys
 from pathlib import Path
 from trt_asr_export.random_model import write_random_archive
-write_random_archive(Path(sys.argv[1]), "tdt", 42, "full")
+write_random_archive(Path(sys.argv[1]), "tdt", 42, "full", bell_shaped=True)
 PYTHON
 
 # optimize FROM TO PRECISION: where TO is, it is whole.

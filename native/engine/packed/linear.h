@@ -3,9 +3,9 @@
 //
 // Integer types: each row of x is quantised by itself, q = round(x / scale) + zero_point in 0 ... codes_max,
 // so a row's result never depends on the rows beside it. The sum over k of q * s is exact in int32 on every
-// processor, also where products are first added in 16 bits: of `s8` matrices two, 127 * 128 * 2, and of
-// `grouped` ones six, whose weights were chosen so. Then y = row_scale * scale[n] * (sum - zero_point *
-// sums[n] + offset[n] * (sum of q - K * zero_point)) + bias[n].
+// processor, also where products are first added in 16 bits: of `grouped` matrices six, whose weights were
+// chosen so; of `s8` ones as many as their weights allow, which is two, 127 * 128 * 2, to six. Then y =
+// row_scale * scale[n] * (sum - zero_point * sums[n] + offset[n] * (sum of q - K * zero_point)) + bias[n].
 //
 // A row that holds a NaN or an infinity gives non-finite outputs in all columns, for every weight type.
 //
@@ -32,6 +32,8 @@ enum class WeightType : std::uint8_t {
 }
 /// 255 * 128 fits 16 bits.
 inline constexpr std::int32_t group_weight_max = 128;
+/// 127 * 258 fits 16 bits.
+inline constexpr std::int32_t s8_group_weight_max = 258;
 
 /// Outputs of one panel, the unit in which weights are stored and work is shared out.
 inline constexpr std::size_t panel_outputs = 16;
@@ -53,7 +55,11 @@ struct Linear {
   const float* scales_N = nullptr;          ///< Integer types only.
   const std::int32_t* sums_N = nullptr;     ///< Integer types only: sum over k of s.
   const std::int32_t* offsets_N = nullptr;  ///< s8 only; null: all zero.
-  const float* bias_N = nullptr;            ///< Always there.
+  /// s8 only, by panel: how many products may be added in 16 bits, 2, 4 or 6. With 4, of each 8 inputs those
+  /// with index 0, 1, 4, 5 and those with 2, 3, 6, 7 are a group of at most `s8_group_weight_max` (see
+  /// `grouped`, whose groups are those of 6). Trained weights mostly allow 6: few are near 127.
+  const std::uint8_t* additions_P = nullptr;
+  const float* bias_N = nullptr;  ///< Always there.
 };
 
 /// What becomes of y.
@@ -76,7 +82,7 @@ enum class Epilogue : std::uint8_t {
 }
 /// Inputs are padded with zeros to a multiple of this.
 [[nodiscard]] constexpr std::size_t input_group(WeightType type) noexcept {
-  return type == WeightType::f32 ? 1 : type == WeightType::s8 ? 8 : 12;
+  return type == WeightType::f32 ? 1 : type == WeightType::s8 ? 24 : 12;
 }
 [[nodiscard]] constexpr std::size_t padded_inputs(WeightType type, std::size_t inputs) noexcept {
   const std::size_t group = input_group(type);

@@ -29,7 +29,8 @@ Status begin(WeightType type, std::size_t inputs, std::size_t outputs, std::span
   const bool f32 = type == WeightType::f32;
   TRT_ASR_REQUIRE(to.panels.size() == panel_bytes(type, inputs, outputs, glu) && to.bias_N.size() == padded &&
                       (f32 || (to.scales_N.size() == padded && to.sums_N.size() == padded)) &&
-                      (type != WeightType::s8 || to.offsets_N.size() == padded),
+                      (type != WeightType::s8 ||
+                       (to.offsets_N.size() == padded && to.additions_P.size() == panel_count(outputs, glu))),
                   internal, "buffers of a packed matrix", "the sizes of " + shape_of(inputs, outputs),
                   show(to.panels.size()) + " bytes", "");
   TRT_ASR_REQUIRE(bias.empty() || bias.size() == outputs, model_corrupt, "bias", show(outputs) + " elements",
@@ -52,14 +53,42 @@ std::size_t integer_index(std::size_t k, std::size_t position, std::size_t padde
          position % panel_outputs * 4 + k % 4;
 }
 
+/// Whether the weights of a panel that has `padded` inputs keep below `s8_group_weight_max` in all groups of
+/// `additions` products.
+bool fits(const std::int8_t* panel, std::size_t padded, std::size_t additions) {
+  const std::size_t group_inputs = 2 * additions;
+  for (std::size_t first = 0; first < padded; first += group_inputs) {
+    for (std::size_t of_four = 0; of_four < panel_outputs * 4; of_four += 2) {
+      std::int32_t positive = 0;
+      std::int32_t negative = 0;
+      for (std::size_t k = first; k < first + group_inputs; k += 4) {
+        for (const std::size_t at : {of_four, of_four + 1}) {
+          const std::int32_t code = panel[k * panel_outputs + at];
+          (code > 0 ? positive : negative) += code;
+        }
+      }
+      if (positive > s8_group_weight_max || negative < -s8_group_weight_max) return false;
+    }
+  }
+  return true;
+}
+
+void note_additions(const LinearBuffers& to, std::size_t padded) {
+  const auto* panel = reinterpret_cast<const std::int8_t*>(to.panels.data());
+  for (std::uint8_t& additions : to.additions_P) {
+    additions = fits(panel, padded, 6) ? 6 : fits(panel, padded, 4) ? 4 : 2;
+    panel += panel_outputs * padded;
+  }
+}
+
 template <class T>
 Status pack_published(const MatrixView<T>& weights, const PublishedScales& published,
                       std::span<const float> bias, bool glu, const LinearBuffers& to) {
   TRT_ASR_TRY(begin(WeightType::s8, weights.inputs, weights.outputs, bias, glu, to));
-  const auto fits = [&](std::size_t count) { return count == 1 || count == weights.outputs; };
-  TRT_ASR_REQUIRE(fits(published.scales.size()), model_corrupt, "scales of a weight matrix",
+  const auto counts = [&](std::size_t count) { return count == 1 || count == weights.outputs; };
+  TRT_ASR_REQUIRE(counts(published.scales.size()), model_corrupt, "scales of a weight matrix",
                   "1 or " + show(weights.outputs) + " elements", published.scales.size(), "");
-  TRT_ASR_REQUIRE(published.zero_points.empty() || fits(published.zero_points.size()), model_corrupt,
+  TRT_ASR_REQUIRE(published.zero_points.empty() || counts(published.zero_points.size()), model_corrupt,
                   "zero points of a weight matrix", "1 or " + show(weights.outputs) + " elements",
                   published.zero_points.size(), "");
   // uint8 moves down by 128 into int8; its zero point goes with it.
@@ -86,6 +115,7 @@ Status pack_published(const MatrixView<T>& weights, const PublishedScales& publi
     to.sums_N[position] = sum;
     to.offsets_N[position] = shift - zero_point;
   }
+  note_additions(to, padded);
   return {};
 }
 
@@ -96,6 +126,22 @@ Status pack_published(const MatrixView<T>& weights, const PublishedScales& publi
 // TODO: measure on published weights.
 constexpr float grouped_rms = 16.0F;
 constexpr float grouped_most = 127.0F;
+
+constexpr float rounded_most = 127.0F;
+
+/// Codes of an output's weights, and their scale; 0 for weights of zeros or of denormals, whose codes are 0.
+float round_column(std::span<const float> exact, std::span<std::int32_t> codes) {
+  float largest = 0.0F;
+  for (const float value : exact) largest = std::max(largest, std::fabs(value));
+  const float scale = largest / rounded_most;
+  const bool is_zero = !std::isnormal(scale);
+  for (std::size_t k = 0; k < exact.size(); ++k) {
+    const float code =
+        is_zero ? 0.0F : std::clamp(std::nearbyint(exact[k] / scale), -rounded_most, rounded_most);
+    codes[k] = static_cast<std::int32_t>(code);
+  }
+  return is_zero ? 0.0F : scale;
+}
 
 /// Lowers weights of 12 inputs until both groups fit, the cheapest first.
 void fit_group(const float* exact, std::int32_t* codes) {
@@ -179,6 +225,36 @@ Status pack_grouped(const MatrixView<float>& weights, std::span<const float> bia
   return {};
 }
 
+Status pack_rounded(const MatrixView<float>& weights, std::span<const float> bias, bool glu,
+                    Rounding rounding, const LinearBuffers& buffers) {
+  TRT_ASR_TRY(begin(WeightType::s8, weights.inputs, weights.outputs, bias, glu, buffers));
+  const std::size_t padded = padded_inputs(WeightType::s8, weights.inputs);
+  auto* const panels = reinterpret_cast<std::int8_t*>(buffers.panels.data());
+  std::vector<float> exact(weights.inputs);
+  std::vector<std::int32_t> codes(weights.inputs);
+  for (std::size_t n = 0; n < weights.outputs; ++n) {
+    for (std::size_t k = 0; k < weights.inputs; ++k) {
+      exact[k] = weights.at(k, n);
+      TRT_ASR_REQUIRE(std::isfinite(exact[k]), model_corrupt, "weight", "a finite number", exact[k], "");
+    }
+    float scale = round_column(exact, codes);
+    if (rounding == Rounding::rest) {
+      for (std::size_t k = 0; k < weights.inputs; ++k) exact[k] -= static_cast<float>(codes[k]) * scale;
+      scale = round_column(exact, codes);
+    }
+    const std::size_t position = panel_position(n, weights.outputs, glu);
+    std::int32_t sum = 0;
+    for (std::size_t k = 0; k < weights.inputs; ++k) {
+      panels[integer_index(k, position, padded)] = static_cast<std::int8_t>(codes[k]);
+      sum += codes[k];
+    }
+    buffers.scales_N[position] = scale;
+    buffers.sums_N[position] = sum;
+  }
+  note_additions(buffers, padded);
+  return {};
+}
+
 Status pack_s8(const MatrixView<std::int8_t>& weights, const PublishedScales& scales,
                std::span<const float> bias, bool glu, const LinearBuffers& buffers) {
   return pack_published(weights, scales, bias, glu, buffers);
@@ -202,6 +278,7 @@ Linear view_of(WeightType type, std::size_t inputs, std::size_t outputs, bool gl
     view.sums_N = buffers.sums_N.data();
   }
   if (type == WeightType::s8 && !buffers.offsets_N.empty()) view.offsets_N = buffers.offsets_N.data();
+  if (type == WeightType::s8 && !buffers.additions_P.empty()) view.additions_P = buffers.additions_P.data();
   view.bias_N = buffers.bias_N.data();
   return view;
 }
@@ -210,7 +287,7 @@ OwnedLinear::OwnedLinear(WeightType type, std::size_t inputs, std::size_t output
     : type_(type), inputs_(inputs), outputs_(outputs), glu_(glu) {
   const std::size_t columns = padded_outputs(outputs, glu);
   const std::size_t panels = panel_bytes(type, inputs, outputs, glu);
-  memory_.resize(panels + 4 * columns * sizeof(float) + alignment_bytes);
+  memory_.resize(panels + 4 * columns * sizeof(float) + columns / panel_outputs + alignment_bytes);
   // Panels are multiples of 16 floats or of 128 bytes, the arrays of 16 elements: all stay aligned.
   auto* at = memory_.data();
   at += (alignment_bytes - reinterpret_cast<std::uintptr_t>(at) % alignment_bytes) % alignment_bytes;
@@ -220,6 +297,8 @@ OwnedLinear::OwnedLinear(WeightType type, std::size_t inputs, std::size_t output
   buffers_.scales_N = {reinterpret_cast<float*>(take(columns * sizeof(float))), columns};
   buffers_.sums_N = {reinterpret_cast<std::int32_t*>(take(columns * sizeof(std::int32_t))), columns};
   buffers_.offsets_N = {reinterpret_cast<std::int32_t*>(take(columns * sizeof(std::int32_t))), columns};
+  buffers_.additions_P = {reinterpret_cast<std::uint8_t*>(take(columns / panel_outputs)),
+                          columns / panel_outputs};
 }
 
 Linear OwnedLinear::view() const noexcept {

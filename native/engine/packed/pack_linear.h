@@ -36,14 +36,16 @@ template <class T>
   return {values, inputs, outputs, 1, inputs};
 }
 
-/// Where a packed matrix goes. Sizes: panel_bytes(...), and padded_outputs(...) elements for the others; the
-/// integer arrays may be empty for f32, `offsets_N` for f32 and grouped.
+/// Where a packed matrix goes. Sizes: panel_bytes(...), panel_count(...) for `additions_P`, and
+/// padded_outputs(...) elements for the others; the integer arrays may be empty for f32, `offsets_N` and
+/// `additions_P` for f32 and grouped.
 struct LinearBuffers {
   std::span<std::byte> panels;
   std::span<float> scales_N;
   std::span<std::int32_t> sums_N;
   std::span<std::int32_t> offsets_N;
   std::span<float> bias_N;
+  std::span<std::uint8_t> additions_P;
 };
 
 /// Of an f32 matrix, kept as it is. `bias` has N elements in the order of the graph, or is empty (zeros),
@@ -59,6 +61,16 @@ struct LinearBuffers {
 [[nodiscard]] Status pack_grouped(const MatrixView<float>& weights, std::span<const float> bias, bool glu,
                                   const LinearBuffers& buffers);
 
+enum class Rounding : std::uint8_t {
+  nearest,  ///< The weights, to 8 bits: the largest of an output is 127 steps.
+  rest,     ///< The weights less what `nearest` makes of them, to 8 bits: both together have 16.
+};
+
+/// Of an f32 matrix, rounded per output to `s8` codes of -127 ... 127 without offsets. Errors as above, also
+/// for a weight that is not finite.
+[[nodiscard]] Status pack_rounded(const MatrixView<float>& weights, std::span<const float> bias, bool glu,
+                                  Rounding rounding, const LinearBuffers& buffers);
+
 /// Scale and zero point of a published integer matrix: one element each for the whole matrix, or one per
 /// output. No zero points: all zero.
 struct PublishedScales {
@@ -66,13 +78,14 @@ struct PublishedScales {
   std::span<const std::int32_t> zero_points;
 };
 
-/// Of a published integer matrix, exactly: w = (value - zero point) * scale.
+/// Of a published integer matrix, exactly: w = (value - zero point) * scale. Notes in `additions_P` how many
+/// products of each panel fit 16 bits.
 [[nodiscard]] Status pack_s8(const MatrixView<std::int8_t>& weights, const PublishedScales& scales,
                              std::span<const float> bias, bool glu, const LinearBuffers& buffers);
 [[nodiscard]] Status pack_s8(const MatrixView<std::uint8_t>& weights, const PublishedScales& scales,
                              std::span<const float> bias, bool glu, const LinearBuffers& buffers);
 
-/// The matrix that lies in `buffers` (offsets: null where that span is empty).
+/// The matrix that lies in `buffers` (offsets and additions: null where their span is empty).
 [[nodiscard]] Linear view_of(WeightType type, std::size_t inputs, std::size_t outputs, bool glu,
                              const LinearBuffers& buffers) noexcept;
 

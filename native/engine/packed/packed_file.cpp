@@ -34,8 +34,10 @@ constexpr const char* remedy_pack = "Pack the model again.";
 
 /// The arrays of a matrix within its section, each at a multiple of 64.
 struct LinearPlace {
-  std::size_t panels = 0, scales = 0, sums = 0, offsets = 0, bias = 0;  ///< Offsets in the section.
+  /// Offsets in the section.
+  std::size_t panels = 0, scales = 0, sums = 0, offsets = 0, additions = 0, bias = 0;
   std::size_t panel_bytes = 0;
+  std::size_t panel_count = 0;
   std::size_t columns = 0;
   std::size_t bytes = 0;
 };
@@ -48,6 +50,7 @@ LinearPlace place(WeightType type, std::size_t inputs, std::size_t outputs, bool
   LinearPlace at;
   at.panel_bytes = panel_bytes(type, inputs, outputs, glu);
   at.columns = padded_outputs(outputs, glu);
+  at.panel_count = panel_count(outputs, glu);
   const std::size_t array = aligned(at.columns * sizeof(float));
   std::size_t end = aligned(at.panel_bytes);
   const auto take = [&](std::size_t& offset) {
@@ -59,7 +62,11 @@ LinearPlace place(WeightType type, std::size_t inputs, std::size_t outputs, bool
     take(at.scales);
     take(at.sums);
   }
-  if (type == WeightType::s8) take(at.offsets);
+  if (type == WeightType::s8) {
+    take(at.offsets);
+    at.additions = end;
+    end += aligned(at.panel_count);
+  }
   at.bytes = end;
   return at;
 }
@@ -77,7 +84,10 @@ LinearBuffers buffers_in(std::span<std::byte> section, const LinearPlace& at, We
     buffers.scales_N = part<float>(section, at.scales, at.columns);
     buffers.sums_N = part<std::int32_t>(section, at.sums, at.columns);
   }
-  if (type == WeightType::s8) buffers.offsets_N = part<std::int32_t>(section, at.offsets, at.columns);
+  if (type == WeightType::s8) {
+    buffers.offsets_N = part<std::int32_t>(section, at.offsets, at.columns);
+    buffers.additions_P = part<std::uint8_t>(section, at.additions, at.panel_count);
+  }
   return buffers;
 }
 
@@ -386,7 +396,10 @@ Linear PackedReader::linear(std::int64_t inputs, std::int64_t outputs, bool glu)
     matrix.scales_N = reinterpret_cast<const float*>(start + at.scales);
     matrix.sums_N = reinterpret_cast<const std::int32_t*>(start + at.sums);
   }
-  if (type == WeightType::s8) matrix.offsets_N = reinterpret_cast<const std::int32_t*>(start + at.offsets);
+  if (type == WeightType::s8) {
+    matrix.offsets_N = reinterpret_cast<const std::int32_t*>(start + at.offsets);
+    matrix.additions_P = reinterpret_cast<const std::uint8_t*>(start + at.additions);
+  }
   return matrix;
 }
 

@@ -32,7 +32,7 @@
 namespace trt_asr::packed {
 
 /// Part of every cache key: files of another version are not read.
-inline constexpr std::uint32_t packed_format_version = 1;
+inline constexpr std::uint32_t packed_format_version = 2;
 inline constexpr std::size_t section_alignment = 64;
 
 /// Collects the description and what is to be put into each section; `write` then makes the sections one by

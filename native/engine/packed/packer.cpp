@@ -197,8 +197,7 @@ Status plan_and_write(const std::string& onnx_path, const std::string& packed_pa
     if (key == "trt_asr.precision" && to_int8) value = "\"int8\"";
   }
   PackedWriter writer;
-  const bool rounds = to_int8 && kind == GraphKind::encoder;
-  write_header(writer, kind, info, quantised ? "int8" : rounds ? "int8-packed" : "fp32");
+  write_header(writer, kind, info, quantised ? "int8" : to_int8 ? "int8-packed" : "fp32");
   if (kind == GraphKind::encoder) {
     TRT_ASR_TRY(write_encoder(source, writer));
   } else {

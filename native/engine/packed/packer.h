@@ -15,7 +15,7 @@ namespace trt_asr::packed {
 
 enum class PackPrecision : std::uint8_t {
   as_published,  ///< f32 stays f32, int8 and uint8 stay exactly what they are.
-  int8,          ///< f32 matrices of encoders become `grouped`; what is quantised already stays.
+  int8,          ///< f32 matrices of encoders become `grouped`, others `s8`; what is quantised already stays.
 };
 
 struct PackOptions {
@@ -77,6 +77,7 @@ struct PredictionContents {
   std::vector<LstmLayer> layers;
   Linear projection;
   Linear joint_encoder;
+  Linear out_rest;
 };
 /// packer_prediction.cpp: reads what write_prediction planned. `contents` does not move afterwards. Faults
 /// stay with the reader.

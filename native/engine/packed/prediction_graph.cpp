@@ -73,7 +73,7 @@ class PredictionGraph final : public Graph {
     std::size_t embedded = 0, gates = 0, h = 0, c = 0, predicted = 0, frames = 0, encoder = 0, predictor = 0,
                 hidden = 0, seen_h = 0, seen_c = 0, seen_predicted = 0;
     std::size_t floats = 0;
-    std::size_t workspace_bytes = 0;
+    std::size_t rows = 0, inputs = 0, outputs = 0;  ///< Most of all products; outputs: of `s8` matrices.
   };
 
   /// One extent of a tensor: the first that is bound decides, the others have to agree.
@@ -94,10 +94,10 @@ class PredictionGraph final : public Graph {
   [[nodiscard]] std::size_t predicted_width() const noexcept;
   [[nodiscard]] std::size_t state_floats() const noexcept;
 
-  Status predict(const Bindings& bindings, Team& team, Workspace& workspace) noexcept;
+  Status predict(const Bindings& bindings, Team& team, FineWorkspace& workspace) noexcept;
   [[nodiscard]] bool same_step(const std::int32_t* tokens, const float* h, const float* c) noexcept;
   void give_predicted(const Bindings& bindings) const noexcept;
-  void join_all(const Bindings& bindings, Team& team, Workspace& workspace) noexcept;
+  void join_all(const Bindings& bindings, Team& team, FineWorkspace& workspace) noexcept;
   const float* frames_BTD(const TensorView& encoded) const noexcept;
   const float* predicted_BUH(const Bindings& bindings) const noexcept;
 
@@ -208,13 +208,14 @@ PredictionGraph::Plan PredictionGraph::plan(const Extents& extents) const noexce
   const std::size_t steps = batch * static_cast<std::size_t>(extents.tokens);
   const std::size_t frames = batch * static_cast<std::size_t>(extents.frames);
   const std::size_t pairs = steps * static_cast<std::size_t>(extents.frames);
-  std::size_t inputs = 1;
   const auto claim = [&](std::size_t& offset, std::size_t floats) {
     offset = made.floats;
     made.floats += (floats + 15) / 16 * 16;
   };
   const auto matrix = [&](const Linear& linear) {
-    inputs = std::max(inputs, static_cast<std::size_t>(linear.inputs));
+    made.inputs = std::max(made.inputs, static_cast<std::size_t>(linear.inputs));
+    if (linear.type == WeightType::s8)
+      made.outputs = std::max(made.outputs, static_cast<std::size_t>(linear.outputs));
   };
   claim(made.predicted, steps * predicted_width());
   if (predicts_) {
@@ -242,7 +243,7 @@ PredictionGraph::Plan PredictionGraph::plan(const Extents& extents) const noexce
     claim(made.predictor, steps * joint_width(weights));
     claim(made.hidden, pairs * joint_width(weights));
   }
-  made.workspace_bytes = workspace_bytes(std::max(pairs, std::max(steps, frames)), inputs);
+  made.rows = std::max(pairs, std::max(steps, frames));
   return made;
 }
 
@@ -268,7 +269,8 @@ Status PredictionGraph::reserve(const Bindings& bindings) noexcept {
     seen_tokens_.clear();
   }
   const bool grown = seen_tokens_.size() == static_cast<std::size_t>(extents.batch * extents.tokens) &&
-                     scratch_.grow(wanted.floats * sizeof(float)) && workspace_.grow(wanted.workspace_bytes);
+                     scratch_.grow(wanted.floats * sizeof(float)) &&
+                     workspace_.grow(fine_workspace_bytes(wanted.rows, wanted.inputs, wanted.outputs));
   TRT_ASR_REQUIRE(grown, internal, model_->info().path, "enough memory", "none left", "");
   plan_ = wanted;
   return {};
@@ -284,17 +286,7 @@ Status PredictionGraph::run(const Bindings& bindings, Team& team) noexcept {
   TRT_ASR_REQUIRE(found.agree && extents == plan_.extents && (!flat || extents.frames * extents.tokens == 1),
                   contract_mismatch, model_->info().path,
                   "tensors of one batch, of as many frames and tokens, as wide as the weights", "others", "");
-  const auto rows = static_cast<std::size_t>(extents.batch * extents.frames * extents.tokens);
-  std::size_t inputs = 1;
-  if (predicts_) {
-    for (const LstmLayer& layer : model_->predictor().layers)
-      inputs = std::max(
-          {inputs, static_cast<std::size_t>(layer.input.inputs), static_cast<std::size_t>(layer.width)});
-  }
-  if (joins_)
-    inputs =
-        std::max({inputs, frame_width(model_->joint()), predicted_width(), joint_width(model_->joint())});
-  Workspace workspace = make_workspace(workspace_.data(), rows, inputs);
+  FineWorkspace workspace = make_fine_workspace(workspace_.data(), plan_.rows, plan_.inputs, plan_.outputs);
   if (predicts_) {
     TRT_ASR_TRY(predict(bindings, team, workspace));
     give_predicted(bindings);
@@ -322,7 +314,7 @@ bool PredictionGraph::same_step(const std::int32_t* tokens, const float* h, cons
   return false;
 }
 
-Status PredictionGraph::predict(const Bindings& bindings, Team& team, Workspace& workspace) noexcept {
+Status PredictionGraph::predict(const Bindings& bindings, Team& team, FineWorkspace& workspace) noexcept {
   const PredictorWeights& weights = model_->predictor();
   const auto batch = static_cast<std::size_t>(plan_.extents.batch);
   const auto tokens_count = static_cast<std::size_t>(plan_.extents.tokens);
@@ -393,7 +385,7 @@ const float* PredictionGraph::predicted_BUH(const Bindings& bindings) const noex
   return at(plan_.predicted);
 }
 
-void PredictionGraph::join_all(const Bindings& bindings, Team& team, Workspace& workspace) noexcept {
+void PredictionGraph::join_all(const Bindings& bindings, Team& team, FineWorkspace& workspace) noexcept {
   const JointWeights& weights = model_->joint();
   const auto batch = static_cast<std::size_t>(plan_.extents.batch);
   const auto frames = static_cast<std::size_t>(plan_.extents.frames);
@@ -419,10 +411,8 @@ void PredictionGraph::join_all(const Bindings& bindings, Team& team, Workspace& 
         kernels_.add_relu(encoder, predictor + token * width, width, hidden);
     }
   }
-  const auto classes = static_cast<std::size_t>(weights.out.outputs);
-  linear(team, weights.out, at(plan_.hidden), batch * frames * tokens, width, Epilogue::store, 0.0F,
-         static_cast<float*>(bindings.outputs[static_cast<std::size_t>(ports_.logits_output)].data), classes,
-         workspace);
+  classify(weights, team, workspace, at(plan_.hidden), batch * frames * tokens,
+           static_cast<float*>(bindings.outputs[static_cast<std::size_t>(ports_.logits_output)].data));
 }
 
 }  // namespace

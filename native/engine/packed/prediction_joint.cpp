@@ -15,22 +15,31 @@ std::size_t frame_width(const JointWeights& weights) noexcept {
                                     : joint_width(weights);
 }
 
-void project_frames(const JointWeights& weights, Team& team, Workspace& workspace, const float* frames,
+void project_frames(const JointWeights& weights, Team& team, FineWorkspace& workspace, const float* frames,
                     std::size_t rows, std::size_t stride, float* projected_RJ) noexcept {
   const std::size_t width = joint_width(weights);
   if (weights.encoder != nullptr) {
-    linear(team, *weights.encoder, frames, rows, stride, Epilogue::store, 0.0F, projected_RJ, width,
-           workspace);
+    linear_fine(team, *weights.encoder, frames, rows, stride, false, projected_RJ, width, workspace);
     return;
   }
   for (std::size_t row = 0; row < rows; ++row)
     std::memcpy(projected_RJ + row * width, frames + row * stride, width * sizeof(float));
 }
 
-void project_predicted(const JointWeights& weights, Team& team, Workspace& workspace, const float* predicted,
-                       std::size_t rows, std::size_t stride, float* projected_RJ) noexcept {
-  linear(team, weights.predictor, predicted, rows, stride, Epilogue::store, 0.0F, projected_RJ,
-         joint_width(weights), workspace);
+void project_predicted(const JointWeights& weights, Team& team, FineWorkspace& workspace,
+                       const float* predicted, std::size_t rows, std::size_t stride,
+                       float* projected_RJ) noexcept {
+  linear_fine(team, weights.predictor, predicted, rows, stride, false, projected_RJ, joint_width(weights),
+              workspace);
+}
+
+void classify(const JointWeights& weights, Team& team, FineWorkspace& workspace, const float* hidden_RJ,
+              std::size_t rows, float* logits_RC) noexcept {
+  const std::size_t width = joint_width(weights);
+  const auto classes = static_cast<std::size_t>(weights.out.outputs);
+  linear_fine(team, weights.out, hidden_RJ, rows, width, false, logits_RC, classes, workspace);
+  if (weights.out_rest == nullptr) return;
+  add_rest(weights.out, *weights.out_rest, hidden_RJ, rows, logits_RC, workspace);
 }
 
 }  // namespace trt_asr::packed

@@ -20,9 +20,9 @@ void embed(const Embedding& embedding, std::int32_t token, float* out_E) noexcep
 }
 
 void lstm_step(const PredictorWeights& weights, const PredictionKernels& kernels, Team& team,
-               Workspace& workspace, const LstmScratch& scratch, std::size_t rows, const std::int32_t* tokens,
-               std::size_t tokens_stride, float* h_LBH, float* c_LBH, float* predicted,
-               std::size_t predicted_stride) noexcept {
+               FineWorkspace& workspace, const LstmScratch& scratch, std::size_t rows,
+               const std::int32_t* tokens, std::size_t tokens_stride, float* h_LBH, float* c_LBH,
+               float* predicted, std::size_t predicted_stride) noexcept {
   const auto embedded = static_cast<std::size_t>(weights.embedding.width);
   for (std::size_t row = 0; row < rows; ++row)
     embed(weights.embedding, tokens[row * tokens_stride], scratch.x_BE + row * embedded);
@@ -33,9 +33,8 @@ void lstm_step(const PredictorWeights& weights, const PredictionKernels& kernels
   for (const LstmLayer& layer : weights.layers) {
     const auto width = static_cast<std::size_t>(layer.width);
     const std::size_t gates = 4 * width;
-    linear(team, layer.input, x, rows, x_width, Epilogue::store, 0.0F, scratch.gates_B4H, gates, workspace);
-    linear(team, layer.recurrent, h_BH, rows, width, Epilogue::add_scaled, 1.0F, scratch.gates_B4H, gates,
-           workspace);
+    linear_fine(team, layer.input, x, rows, x_width, false, scratch.gates_B4H, gates, workspace);
+    linear_fine(team, layer.recurrent, h_BH, rows, width, true, scratch.gates_B4H, gates, workspace);
     for (std::size_t row = 0; row < rows; ++row)
       kernels.lstm_cell(scratch.gates_B4H + row * gates, c_BH + row * width, width, h_BH + row * width,
                         c_BH + row * width);
@@ -45,8 +44,7 @@ void lstm_step(const PredictorWeights& weights, const PredictionKernels& kernels
     c_BH += rows * width;
   }
   if (weights.projection != nullptr) {
-    linear(team, *weights.projection, x, rows, x_width, Epilogue::store, 0.0F, predicted, predicted_stride,
-           workspace);
+    linear_fine(team, *weights.projection, x, rows, x_width, false, predicted, predicted_stride, workspace);
     return;
   }
   for (std::size_t row = 0; row < rows; ++row)

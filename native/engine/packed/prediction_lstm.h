@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "engine/packed/kernels/prediction_kernels.h"
-#include "engine/packed/linear.h"
+#include "engine/packed/linear_fine.h"
 #include "engine/packed/prediction_weights.h"
 
 namespace trt_asr::packed {
@@ -25,8 +25,8 @@ void embed(const Embedding& embedding, std::int32_t token, float* out_E) noexcep
 /// predicted row b at predicted + b * stride: the last layer's h, projected where there is a projection.
 /// Preconditions: tokens are rows of the embedding.
 void lstm_step(const PredictorWeights& weights, const PredictionKernels& kernels, Team& team,
-               Workspace& workspace, const LstmScratch& scratch, std::size_t rows, const std::int32_t* tokens,
-               std::size_t tokens_stride, float* h_LBH, float* c_LBH, float* predicted,
-               std::size_t predicted_stride) noexcept;
+               FineWorkspace& workspace, const LstmScratch& scratch, std::size_t rows,
+               const std::int32_t* tokens, std::size_t tokens_stride, float* h_LBH, float* c_LBH,
+               float* predicted, std::size_t predicted_stride) noexcept;
 
 }  // namespace trt_asr::packed

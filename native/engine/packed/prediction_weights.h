@@ -34,10 +34,12 @@ struct PredictorWeights {
 };
 
 /// logits = out(relu(encoder(e) + predictor(p)))
+/// `out_rest` is what rounding left of `out`, without bias. It is added where it can decide.
 struct JointWeights {
-  const Linear* encoder = nullptr;  ///< D -> J; null: the encoder's graph has projected its output already.
-  Linear predictor;                 ///< H -> J
-  Linear out;                       ///< J -> V + 1 + durations
+  const Linear* encoder = nullptr;   ///< D -> J; null: the encoder's graph has projected its output already.
+  Linear predictor;                  ///< H -> J
+  Linear out;                        ///< J -> V + 1 + durations
+  const Linear* out_rest = nullptr;  ///< Like out; null: there is nothing left.
 };
 
 /// Where the tensors of a graph stand among its inputs and outputs, -1 where it has none, and how the widths

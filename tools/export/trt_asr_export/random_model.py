@@ -47,9 +47,10 @@ LAYERS_UNSCALED = 2
 class RandomSource:
     """Stands where a checkpoint would: makes up each tensor that a module asks for, and keeps it under NeMo's name."""
 
-    def __init__(self, seed: int, layers: int):
+    def __init__(self, seed: int, layers: int, bell_shaped: bool):
         self.state: dict[str, torch.Tensor] = {}
         self._seed = seed
+        self._bell_shaped = bell_shaped
         self._attention_gain = min(1.0, LAYERS_UNSCALED / layers)
 
     def _uniform(self, name: str, shape, low: float, high: float) -> torch.Tensor:
@@ -68,6 +69,8 @@ class RandomSource:
         for extent in shape[1:]:
             inputs *= extent
         gain = 2.0 if ".lstm." in name else self._attention_gain if ".self_attn.linear_out." in name else 1.0
+        if self._bell_shaped:
+            return torch.from_numpy(seeded.normal(self._seed, name, shape, gain / inputs**0.5))
         reach = gain * (3.0 / inputs) ** 0.5
         return self._uniform(name, shape, -reach, reach)
 
@@ -176,10 +179,10 @@ def _calibrate(model, state: dict, pieces, seed: int) -> None:
         state["joint.joint_net.1.bias"][model.vocabulary] += RNNT_BLANK_BIAS
 
 
-def random_state(values: dict, pieces, seed: int) -> dict[str, torch.Tensor]:
+def random_state(values: dict, pieces, seed: int, bell_shaped: bool = False) -> dict[str, torch.Tensor]:
     """The state dictionary, under NeMo's names, of a random model with the configuration `values`."""
     config = read_config(values)
-    source = RandomSource(seed, config.encoder.layers)
+    source = RandomSource(seed, config.encoder.layers, bell_shaped)
     source.state["preprocessor.featurizer.window"] = torch.hann_window(config.features.window_samples, periodic=False)
     source.state["preprocessor.featurizer.fb"] = filter_bank(config.features)[None]
     model = build(config, pieces.get_piece_size(), source)
@@ -212,10 +215,11 @@ def write_archive(path: Path, values: dict, state: dict[str, torch.Tensor], file
                 _add(tar, name, content)
 
 
-def write_random_archive(path, kind: str, seed: int, size: str = "tiny", **changes) -> dict:
+def write_random_archive(path, kind: str, seed: int, size: str = "tiny", bell_shaped: bool = False, **changes) -> dict:
     """Writes a random .nemo archive and returns its configuration.
 
-    `changes` replace values of the encoder's section, for instance att_context_size=[70, 0]. Raises ValueError for an
+    Weight matrices are uniform, or `bell_shaped`: normal, as trained ones nearly are, of the same deviation; that is how
+    their int8 codes spread. `changes` replace values of the encoder's section, for instance att_context_size=[70, 0]. Raises ValueError for an
     unknown kind or size.
     """
     values = configuration(kind, size, changes)
@@ -233,5 +237,5 @@ def write_random_archive(path, kind: str, seed: int, size: str = "tiny", **chang
     values["tokenizer"] |= {
         "model_path": f"nemo:{names[0]}", "vocab_path": f"nemo:{names[1]}", "spe_tokenizer_vocab": f"nemo:{names[2]}",
     }  # fmt: skip
-    write_archive(Path(path), values, random_state(values, pieces, seed), files)
+    write_archive(Path(path), values, random_state(values, pieces, seed, bell_shaped), files)
     return values

@@ -11,12 +11,12 @@ namespace {
 /// CONTRACT: inputs that one pass of a tile over a panel takes. SOURCE: 32 kB of L1: 16 kB of an integer
 /// panel, a tile of rows and the sums. WHY: a panel is read once per tile, and should come from L1.
 /// TODO: none.
-constexpr std::size_t pass_inputs_int = 1032;  // A multiple of 8 and of 12 that holds 1,024.
+constexpr std::size_t pass_inputs_int = 1032;  // A multiple of 24 that holds 1,024.
 constexpr std::size_t pass_inputs_f32 = 256;
 constexpr std::size_t line_bytes = 64;
 
 std::size_t padded_to_group(const Linear& matrix) {
-  const std::size_t group = matrix.type == WeightType::s8 ? 8 : 12;
+  const std::size_t group = matrix.type == WeightType::s8 ? 24 : 12;
   return (static_cast<std::size_t>(matrix.inputs) + group - 1) / group * group;
 }
 
@@ -41,15 +41,17 @@ void finish_tile(const Product& product, std::size_t panel, std::size_t first, s
 template <class Value, class Weight, class Sum>
 using Pass = void (*)(const Value* tile, const Weight* panel, std::size_t inputs, Sum* sums, bool more);
 
-/// All rows times the panels from `first` up to `last`. `passes[m]`: the kernel for a tile of m rows.
-template <std::size_t tile_rows, class Value, class Weight, class Sum>
-void multiply_panels(const Product& product, const Pass<Value, Weight, Sum>* passes, std::size_t padded,
-                     std::size_t pass_inputs, std::size_t first, std::size_t last) {
+/// All rows times the panels from `first` up to `last`. `passes_of(panel)[m]`: the kernel for a tile of m
+/// rows.
+template <std::size_t tile_rows, class Value, class Weight, class Sum, class PassesOf>
+void multiply_panels_by(const Product& product, const PassesOf& passes_of, std::size_t padded,
+                        std::size_t pass_inputs, std::size_t first, std::size_t last) {
   const auto* const tiles = reinterpret_cast<const Value*>(product.tiles);
   alignas(64) Sum sums[workspace_rows_max * panel_outputs];
   const bool one_pass = padded <= pass_inputs;
   const std::size_t of_one = product.matrix->glu ? panel_outputs / 2 : panel_outputs;
   for (std::size_t panel = first; panel < last; ++panel) {
+    const Pass<Value, Weight, Sum>* const passes = passes_of(panel);
     const Weight* const weights =
         reinterpret_cast<const Weight*>(product.matrix->panels) + panel * panel_outputs * padded;
     for (std::size_t done = 0; done < padded; done += pass_inputs) {
@@ -81,6 +83,14 @@ void multiply_panels(const Product& product, const Pass<Value, Weight, Sum>* pas
       }
     }
   }
+}
+
+/// The same with one kind of kernel for all panels.
+template <std::size_t tile_rows, class Value, class Weight, class Sum>
+void multiply_panels(const Product& product, const Pass<Value, Weight, Sum>* passes, std::size_t padded,
+                     std::size_t pass_inputs, std::size_t first, std::size_t last) {
+  multiply_panels_by<tile_rows, Value, Weight, Sum>(
+      product, [passes](std::size_t) { return passes; }, padded, pass_inputs, first, last);
 }
 
 }  // namespace
