@@ -334,7 +334,7 @@ CASE("a row with a NaN or an infinity stays not finite when the rest is added, a
   Rows x = random_rows(3, 640, 11);
   x.row(0)[17] = std::numeric_limits<float>::quiet_NaN();
   x.row(2)[639] = std::numeric_limits<float>::infinity();
-  std::vector<float> out = fine({}, parts.rounded.view(), x);
+  std::vector<float> out = fine({.kernels = every_kernel().front()}, parts.rounded.view(), x);
   FineSpace space(x.rows, 640, 700);
   add_rest(parts.rounded.view(), parts.rest.view(), x.values.data(), x.rows, out.data(), space.get());
   for (std::size_t i = 0; i < out.size(); ++i) CHECK(std::isfinite(out[i]) == (i / 700 == 1));
@@ -364,7 +364,7 @@ CASE("rounding: nearest of 127 steps an output, zeros for outputs of zeros, noth
   }
   OwnedLinear matrix(WeightType::s8, inputs, outputs, false);
   values[7] = std::numeric_limits<float>::infinity();
-  const Status refused =
+  const trt_asr::Status refused =
       pack_rounded(view_kn(values.data(), inputs, outputs), {}, false, Rounding::nearest, matrix.buffers());
-  CHECK(!refused.ok() && refused.error().code == ErrorCode::model_corrupt);
+  CHECK(!refused.ok() && refused.error().code == trt_asr::ErrorCode::model_corrupt);
 }

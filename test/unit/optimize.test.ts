@@ -185,7 +185,11 @@ describe('a folder of packed graphs', () => {
   test('quantised here, it says so', async () => {
     const output = await fresh();
     const made = await optimizeModel(path.join(models, 'tiny-ours'), { output, precision: 'int8' });
-    expect(made.files.map(({ precision }) => precision)).toEqual(['int8-packed', 'int8-packed', 'int8-packed']);
+    expect(made.files.map(({ precision }) => precision)).toEqual([
+      'int8-packed',
+      'int8-packed',
+      'int8-packed',
+    ]);
     expect((await checkFolder(output)).findings).toEqual([]);
     const contract = JSON.parse(await readFile(path.join(output, 'contract.json'), 'utf8')) as Contract;
     expect(contract.precision).toBe('int8');

@@ -53,6 +53,19 @@ std::size_t integer_index(std::size_t k, std::size_t position, std::size_t padde
          position % panel_outputs * 4 + k % 4;
 }
 
+/// Puts the codes of an output where they belong, with their scale and sum.
+void store_column(std::span<const std::int32_t> codes, float scale, std::size_t position, std::size_t padded,
+                  const LinearBuffers& to) {
+  auto* const panels = reinterpret_cast<std::int8_t*>(to.panels.data());
+  std::int32_t sum = 0;
+  for (std::size_t k = 0; k < codes.size(); ++k) {
+    panels[integer_index(k, position, padded)] = static_cast<std::int8_t>(codes[k]);
+    sum += codes[k];
+  }
+  to.scales_N[position] = scale;
+  to.sums_N[position] = sum;
+}
+
 /// Whether the weights of a panel that has `padded` inputs keep below `s8_group_weight_max` in all groups of
 /// `additions` products.
 bool fits(const std::int8_t* panel, std::size_t padded, std::size_t additions) {
@@ -92,10 +105,10 @@ Status pack_published(const MatrixView<T>& weights, const PublishedScales& publi
                   "zero points of a weight matrix", "1 or " + show(weights.outputs) + " elements",
                   published.zero_points.size(), "");
   // uint8 moves down by 128 into int8; its zero point goes with it.
-  constexpr std::int32_t shift = std::is_signed_v<T> ? 0 : 128;
+  constexpr std::int32_t down = std::is_signed_v<T> ? 0 : 128;
   constexpr std::int32_t least = std::is_signed_v<T> ? -128 : 0;
   const std::size_t padded = padded_inputs(WeightType::s8, weights.inputs);
-  auto* const panels = reinterpret_cast<std::int8_t*>(to.panels.data());
+  std::vector<std::int32_t> codes(weights.inputs);
   for (std::size_t n = 0; n < weights.outputs; ++n) {
     const float scale = published.scales[published.scales.size() == 1 ? 0 : n];
     TRT_ASR_REQUIRE(std::isfinite(scale), model_corrupt, "scale of a weight matrix", "a finite number", scale,
@@ -105,14 +118,15 @@ Status pack_published(const MatrixView<T>& weights, const PublishedScales& publi
     TRT_ASR_REQUIRE(zero_point >= least && zero_point <= least + 255, model_corrupt,
                     "zero point of a weight matrix", "a value of its type", zero_point, "");
     const std::size_t position = panel_position(n, weights.outputs, glu);
-    std::int32_t sum = 0;
-    for (std::size_t k = 0; k < weights.inputs; ++k) {
-      const std::int32_t value = std::int32_t{weights.at(k, n)} - shift;
-      panels[integer_index(k, position, padded)] = static_cast<std::int8_t>(value);
-      sum += value;
+    for (std::size_t k = 0; k < weights.inputs; ++k) codes[k] = std::int32_t{weights.at(k, n)} - zero_point;
+    const auto [smallest, largest] = std::ranges::minmax(codes);
+    // Codes around zero let the most products be added. Those of an output nearly always fit like that.
+    const bool is_centred = smallest >= -128 && largest <= 127;
+    const std::int32_t shift = is_centred ? zero_point : down;
+    if (!is_centred) {
+      for (std::int32_t& code : codes) code += zero_point - down;
     }
-    to.scales_N[position] = scale;
-    to.sums_N[position] = sum;
+    store_column(codes, scale, position, padded, to);
     to.offsets_N[position] = shift - zero_point;
   }
   note_additions(to, padded);
@@ -191,7 +205,6 @@ Status pack_grouped(const MatrixView<float>& weights, std::span<const float> bia
                     const LinearBuffers& buffers) {
   TRT_ASR_TRY(begin(WeightType::grouped, weights.inputs, weights.outputs, bias, glu, buffers));
   const std::size_t padded = padded_inputs(WeightType::grouped, weights.inputs);
-  auto* const panels = reinterpret_cast<std::int8_t*>(buffers.panels.data());
   std::vector<float> exact(padded);  // In steps of the scale.
   std::vector<std::int32_t> codes(padded);
   for (std::size_t n = 0; n < weights.outputs; ++n) {
@@ -213,14 +226,8 @@ Status pack_grouped(const MatrixView<float>& weights, std::span<const float> bia
       codes[k] = static_cast<std::int32_t>(std::nearbyint(exact[k]));
     }
     for (std::size_t k = 0; k < padded; k += 12) fit_group(&exact[k], &codes[k]);
-    const std::size_t position = panel_position(n, weights.outputs, glu);
-    std::int32_t sum = 0;
-    for (std::size_t k = 0; k < weights.inputs; ++k) {
-      panels[integer_index(k, position, padded)] = static_cast<std::int8_t>(codes[k]);
-      sum += codes[k];
-    }
-    buffers.scales_N[position] = scale;
-    buffers.sums_N[position] = sum;
+    store_column({codes.data(), weights.inputs}, scale, panel_position(n, weights.outputs, glu), padded,
+                 buffers);
   }
   return {};
 }
@@ -229,7 +236,6 @@ Status pack_rounded(const MatrixView<float>& weights, std::span<const float> bia
                     Rounding rounding, const LinearBuffers& buffers) {
   TRT_ASR_TRY(begin(WeightType::s8, weights.inputs, weights.outputs, bias, glu, buffers));
   const std::size_t padded = padded_inputs(WeightType::s8, weights.inputs);
-  auto* const panels = reinterpret_cast<std::int8_t*>(buffers.panels.data());
   std::vector<float> exact(weights.inputs);
   std::vector<std::int32_t> codes(weights.inputs);
   for (std::size_t n = 0; n < weights.outputs; ++n) {
@@ -242,14 +248,8 @@ Status pack_rounded(const MatrixView<float>& weights, std::span<const float> bia
       for (std::size_t k = 0; k < weights.inputs; ++k) exact[k] -= static_cast<float>(codes[k]) * scale;
       scale = round_column(exact, codes);
     }
-    const std::size_t position = panel_position(n, weights.outputs, glu);
-    std::int32_t sum = 0;
-    for (std::size_t k = 0; k < weights.inputs; ++k) {
-      panels[integer_index(k, position, padded)] = static_cast<std::int8_t>(codes[k]);
-      sum += codes[k];
-    }
-    buffers.scales_N[position] = scale;
-    buffers.sums_N[position] = sum;
+    store_column({codes.data(), weights.inputs}, scale, panel_position(n, weights.outputs, glu), padded,
+                 buffers);
   }
   note_additions(buffers, padded);
   return {};
