@@ -77,6 +77,8 @@ struct PredictionContents {
   std::vector<LstmLayer> layers;
   Linear projection;
   Linear joint_encoder;
+  Linear encoder_rest;
+  Linear predictor_rest;
   Linear out_rest;
 };
 /// packer_prediction.cpp: reads what write_prediction planned. `contents` does not move afterwards. Faults

@@ -23,14 +23,13 @@ constexpr std::size_t gates_count = 4;
 
 // What a joint has, in one number of the file.
 constexpr std::int64_t joint_projects = 1;
-constexpr std::int64_t joint_has_rest = 2;
+constexpr std::int64_t joint_has_rests = 2;
 
 /// What becomes of an f32 matrix where int8 is asked for; published integers stay what they are.
-/// CONTRACT: the LSTM and a projection behind it are rounded, the classes rounded with their rest, the
-/// joint's projections exact. SOURCE: the demo model, 6,780 tokens, token edits against fp32: all exact 26,
-/// LSTM rounded 24, with the joint's projections 34; classes without their rest 33; everything rounded 42.
-/// WHY: a step's argmax has nothing to average over, and the projections are small. TODO: measure on
-/// published weights.
+/// CONTRACT: the LSTM and a projection behind it are rounded, the joint's matrices rounded with their rests.
+/// SOURCE: the demo model, 6,780 tokens, token edits against fp32: all exact 26, LSTM rounded 24, with the
+/// joint's projections, without rests, 34; classes without their rest 33; everything rounded 42. WHY: a
+/// step's argmax has nothing to average over. TODO: measure on published weights.
 enum class Form : std::uint8_t {
   exact,    ///< f32
   rounded,  ///< `s8`
@@ -146,12 +145,18 @@ class Planner {
     if (given.has_value()) linear(*given, form);
   }
   void joint(const PredictionSource& found) {
-    const bool has_rest = precision_ == PackPrecision::int8 && found.out.matrix.scale == nullptr;
-    writer_.integer((found.encoder.has_value() ? joint_projects : 0) + (has_rest ? joint_has_rest : 0));
-    if (found.encoder.has_value()) linear(*found.encoder, Form::exact);
-    linear(found.predictor, Form::exact);
-    linear(found.out, Form::rounded);
-    if (has_rest) linear(found.out, Form::rest);
+    const auto published = [](const SourceLinear& each) { return each.matrix.scale != nullptr; };
+    const bool has_rests = precision_ == PackPrecision::int8 && !published(found.out) &&
+                           !published(found.predictor) &&
+                           !(found.encoder.has_value() && published(*found.encoder));
+    const auto both = [&](const SourceLinear& each) {
+      linear(each, has_rests ? Form::rounded : Form::exact);
+      if (has_rests) linear(each, Form::rest);
+    };
+    writer_.integer((found.encoder.has_value() ? joint_projects : 0) + (has_rests ? joint_has_rests : 0));
+    if (found.encoder.has_value()) both(*found.encoder);
+    both(found.predictor);
+    both(found.out);
   }
   void ports(const PredictionPorts& ports) {
     const std::int32_t numbers[] = {
@@ -266,19 +271,24 @@ std::int32_t read_predictor(PackedReader& reader, PredictionContents& contents) 
 
 void read_joint(PackedReader& reader, std::int32_t predicted, PredictionContents& contents) {
   JointWeights& joint = contents.joint;
-  const std::int64_t parts = reader.integer(0, joint_projects + joint_has_rest);
+  const std::int64_t parts = reader.integer(0, joint_projects + joint_has_rests);
   const bool projects = (parts & joint_projects) != 0;
+  const auto rest_of = [&](const Linear& rounded, Linear& rest) -> const Linear* {
+    if ((parts & joint_has_rests) == 0) return nullptr;
+    rest = reader.linear(rounded.inputs, rounded.outputs);
+    reader.require(rounded.type == WeightType::s8 && rest.type == WeightType::s8,
+                   "a rest of weights that were not rounded");
+    return &rest;
+  };
   if (projects) {
     contents.joint_encoder = reader.linear(-1, -1);
     joint.encoder = &contents.joint_encoder;
+    joint.encoder_rest = rest_of(contents.joint_encoder, contents.encoder_rest);
   }
   joint.predictor = reader.linear(predicted, projects ? contents.joint_encoder.outputs : -1);
+  joint.predictor_rest = rest_of(joint.predictor, contents.predictor_rest);
   joint.out = reader.linear(joint.predictor.outputs, -1);
-  if ((parts & joint_has_rest) == 0) return;
-  contents.out_rest = reader.linear(joint.out.inputs, joint.out.outputs);
-  reader.require(joint.out.type == WeightType::s8 && contents.out_rest.type == WeightType::s8,
-                 "a rest of weights that were not rounded");
-  joint.out_rest = &contents.out_rest;
+  joint.out_rest = rest_of(joint.out, contents.out_rest);
 }
 
 }  // namespace

@@ -20,6 +20,9 @@ void project_frames(const JointWeights& weights, Team& team, FineWorkspace& work
   const std::size_t width = joint_width(weights);
   if (weights.encoder != nullptr) {
     linear_fine(team, *weights.encoder, frames, rows, stride, false, projected_RJ, width, workspace);
+    if (weights.encoder_rest == nullptr) return;
+    linear(team, *weights.encoder_rest, frames, rows, stride, Epilogue::add_scaled, 1.0F, projected_RJ, width,
+           workspace.products);
     return;
   }
   for (std::size_t row = 0; row < rows; ++row)
@@ -29,8 +32,11 @@ void project_frames(const JointWeights& weights, Team& team, FineWorkspace& work
 void project_predicted(const JointWeights& weights, Team& team, FineWorkspace& workspace,
                        const float* predicted, std::size_t rows, std::size_t stride,
                        float* projected_RJ) noexcept {
-  linear_fine(team, weights.predictor, predicted, rows, stride, false, projected_RJ, joint_width(weights),
-              workspace);
+  const std::size_t width = joint_width(weights);
+  linear_fine(team, weights.predictor, predicted, rows, stride, false, projected_RJ, width, workspace);
+  if (weights.predictor_rest == nullptr) return;
+  linear(team, *weights.predictor_rest, predicted, rows, stride, Epilogue::add_scaled, 1.0F, projected_RJ,
+         width, workspace.products);
 }
 
 void classify(const JointWeights& weights, Team& team, FineWorkspace& workspace, const float* hidden_RJ,

@@ -34,12 +34,15 @@ struct PredictorWeights {
 };
 
 /// logits = out(relu(encoder(e) + predictor(p)))
-/// `out_rest` is what rounding left of `out`, without bias. It is added where it can decide.
+/// Rests are what rounding left of a matrix, without bias. Those of the projections are always added, that of
+/// `out` where it can decide.
 struct JointWeights {
-  const Linear* encoder = nullptr;   ///< D -> J; null: the encoder's graph has projected its output already.
-  Linear predictor;                  ///< H -> J
-  Linear out;                        ///< J -> V + 1 + durations
-  const Linear* out_rest = nullptr;  ///< Like out; null: there is nothing left.
+  const Linear* encoder = nullptr;  ///< D -> J; null: the encoder's graph has projected its output already.
+  Linear predictor;                 ///< H -> J
+  Linear out;                       ///< J -> V + 1 + durations
+  const Linear* encoder_rest = nullptr;    ///< Like encoder; here and below, null: there is nothing left.
+  const Linear* predictor_rest = nullptr;  ///< Like predictor.
+  const Linear* out_rest = nullptr;        ///< Like out.
 };
 
 /// Where the tensors of a graph stand among its inputs and outputs, -1 where it has none, and how the widths
