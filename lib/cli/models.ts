@@ -106,7 +106,7 @@ export function registerModelsCommands(program: Command): void {
   );
   command('optimize <model>', "pack a model (a name or a folder) for this package's own kernels on the CPU")
     .requiredOption('-o, --output <folder>', 'the model folder to make')
-    .option('--precision <precision>', 'as-published, or int8: quantise an fp32 encoder', 'as-published')
+    .option('--precision <precision>', 'as-published, or int8: quantise what is fp32', 'as-published')
     .option('--from <precision>', 'fp32 or int8: which graphs of a folder that has both')
     .option('--force', 'replace a folder that an earlier run made')
     .action(optimize);

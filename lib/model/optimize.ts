@@ -11,7 +11,7 @@ import { type Contract, type FolderContract, readJsonFile } from './contract';
 import { sha256OfFile } from './download';
 import { CONTRACT_FILE, type ModelFolder, openModelFolder, PACKED_ENDING, type Precision } from './layout';
 
-/** What the matrices of a packed model are: what they were, or an encoder's eight bits where they were fp32. */
+/** What the matrices of a packed model are: what they were, or eight bits where they were fp32. */
 export type OptimizedPrecision = 'as-published' | 'int8';
 export const OPTIMIZED_PRECISIONS: readonly OptimizedPrecision[] = ['as-published', 'int8'];
 
