@@ -6,6 +6,18 @@
 
 namespace trt_asr::packed {
 
+namespace {
+
+/// x [rows, K] -> [rows, width] by a matrix and, where rounding left one, its rest.
+void project(const Linear& matrix, const Linear* rest, Team& team, FineWorkspace& workspace, const float* x,
+             std::size_t rows, std::size_t stride, float* projected, std::size_t width) noexcept {
+  linear_fine(team, matrix, x, rows, stride, false, projected, width, workspace);
+  if (rest == nullptr) return;
+  linear(team, *rest, x, rows, stride, Epilogue::add_scaled, 1.0F, projected, width, workspace.products);
+}
+
+}  // namespace
+
 std::size_t joint_width(const JointWeights& weights) noexcept {
   return static_cast<std::size_t>(weights.out.inputs);
 }
@@ -19,10 +31,8 @@ void project_frames(const JointWeights& weights, Team& team, FineWorkspace& work
                     std::size_t rows, std::size_t stride, float* projected_RJ) noexcept {
   const std::size_t width = joint_width(weights);
   if (weights.encoder != nullptr) {
-    linear_fine(team, *weights.encoder, frames, rows, stride, false, projected_RJ, width, workspace);
-    if (weights.encoder_rest == nullptr) return;
-    linear(team, *weights.encoder_rest, frames, rows, stride, Epilogue::add_scaled, 1.0F, projected_RJ, width,
-           workspace.products);
+    project(*weights.encoder, weights.encoder_rest, team, workspace, frames, rows, stride, projected_RJ,
+            width);
     return;
   }
   for (std::size_t row = 0; row < rows; ++row)
@@ -32,11 +42,8 @@ void project_frames(const JointWeights& weights, Team& team, FineWorkspace& work
 void project_predicted(const JointWeights& weights, Team& team, FineWorkspace& workspace,
                        const float* predicted, std::size_t rows, std::size_t stride,
                        float* projected_RJ) noexcept {
-  const std::size_t width = joint_width(weights);
-  linear_fine(team, weights.predictor, predicted, rows, stride, false, projected_RJ, width, workspace);
-  if (weights.predictor_rest == nullptr) return;
-  linear(team, *weights.predictor_rest, predicted, rows, stride, Epilogue::add_scaled, 1.0F, projected_RJ,
-         width, workspace.products);
+  project(weights.predictor, weights.predictor_rest, team, workspace, predicted, rows, stride, projected_RJ,
+          joint_width(weights));
 }
 
 void classify(const JointWeights& weights, Team& team, FineWorkspace& workspace, const float* hidden_RJ,
