@@ -14,11 +14,26 @@ const path = require('node:path');
 const root = path.resolve(__dirname, '..', '..');
 const cmakeDir = path.join(root, 'build', 'cmake');
 
-/** There once the build tree has been configured. */
-const cmakeCache = path.join(cmakeDir, 'CMakeCache.txt');
-
 /** Where the built add-on lies; the ONNX Runtime library lies beside it. */
 const addonPath = path.join(root, 'build', 'Release', 'trt_asr.node');
+
+/** As `cmakeDir` and `addonPath`, for a processor by Node's name: builds for another one lie apart. */
+function places(arch) {
+  if (arch === process.arch) return { tree: cmakeDir, addon: addonPath };
+  return {
+    tree: path.join(root, 'build', `cmake-${arch}`),
+    addon: path.join(root, 'build', arch, 'trt_asr.node'),
+  };
+}
+
+/** What CMake is to be told of a processor that is not this machine's. */
+function crossSettings(arch) {
+  if (arch === process.arch) return {};
+  return {
+    CMAKE_TOOLCHAIN_FILE: path.join(__dirname, `${process.platform}-${arch}.cmake`),
+    TRT_ASR_ADDON_DIR: path.dirname(places(arch).addon),
+  };
+}
 
 /** npm packages a build needs; a packed release does not depend on them, as its prebuild needs none. */
 const buildPackages = ['cmake-js', 'node-addon-api', 'node-api-headers', 'onnxruntime-node'];
@@ -69,8 +84,8 @@ function nvidiaSettings(cuda) {
 }
 
 /** Whether the build tree was configured otherwise: building in it would not ask these settings again. */
-function isConfiguredOtherwise(settings) {
-  const cache = fs.readFileSync(cmakeCache, 'utf8');
+function isConfiguredOtherwise(tree, settings) {
+  const cache = fs.readFileSync(path.join(tree, 'CMakeCache.txt'), 'utf8');
   return Object.entries(settings).some(
     ([name, value]) => new RegExp(`^${name}:[A-Z]+=(.*)$`, 'm').exec(cache)?.[1] !== value,
   );
@@ -79,9 +94,14 @@ function isConfiguredOtherwise(settings) {
 /**
  * Builds what changed. Returns the exit status; the tools' output goes to `stdio`. `cuda`: NVIDIA's parts too, as far as nvcc and
  * headers are found; a tree that has them keeps them, so that none is left behind beside a newer add-on. `tests`: the native tests
- * too, in the same tree, so that the core is compiled once.
+ * too, in the same tree, so that the core is compiled once. `arch`: the processor, by Node's name.
  */
-function buildAddon({ stdio = 'inherit', cuda = Boolean(process.env.TENSORRT_ROOT), tests = false } = {}) {
+function buildAddon({
+  stdio = 'inherit',
+  cuda = Boolean(process.env.TENSORRT_ROOT),
+  tests = false,
+  arch = process.arch,
+} = {}) {
   // gyp and npm export make's flags and jobserver; a nested build that inherits them waits for tokens
   // that never come.
   const env = { ...process.env };
@@ -90,15 +110,17 @@ function buildAddon({ stdio = 'inherit', cuda = Boolean(process.env.TENSORRT_ROO
   delete env.MAKELEVEL;
   const cmakeJs = path.join(path.dirname(resolvable('cmake-js/package.json')), 'bin', 'cmake-js');
   const jobs = String(os.availableParallelism());
-  const isNew = !fs.existsSync(cmakeCache);
+  const { tree } = places(arch);
+  const isNew = !fs.existsSync(path.join(tree, 'CMakeCache.txt'));
   const settings = {
+    ...(isNew ? crossSettings(arch) : {}),
     ...(cuda || isNew ? nvidiaSettings(cuda) : {}),
     ...(tests ? { TRT_ASR_TESTS: 'ON' } : {}),
   };
   const given = Object.entries(settings).map(([name, value]) => `--CD${name}=${value}`);
   const target = tests ? [] : ['--target', 'trt_asr_release'];
-  const common = ['--directory', root, '--out', cmakeDir, '--parallel', jobs, ...target, ...given];
-  const steps = !isNew && isConfiguredOtherwise(settings) ? ['configure', 'compile'] : ['compile'];
+  const common = ['--directory', root, '--out', tree, '--parallel', jobs, ...target, ...given];
+  const steps = !isNew && isConfiguredOtherwise(tree, settings) ? ['configure', 'compile'] : ['compile'];
   for (const step of steps) {
     const { status, error } = spawnSync(process.execPath, [cmakeJs, step, ...common], {
       cwd: root,
@@ -122,5 +144,5 @@ function main() {
   return process.argv.includes('--cuda') ? buildAddon({ cuda: true }) : buildAddon();
 }
 
-module.exports = { addonPath, buildAddon, cmakeDir, commandExists, missingForBuild, root };
+module.exports = { addonPath, buildAddon, cmakeDir, commandExists, missingForBuild, places, root };
 if (require.main === module) process.exitCode = main();

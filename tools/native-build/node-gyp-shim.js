@@ -6,14 +6,16 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { addonPath, buildAddon } = require('./build');
+const { buildAddon, places } = require('./build');
 
 /** What the add-on's package ships. NVIDIA's parts, which may lie there from a build, have a package of their own. */
 const SHIPPED = /^(trt_asr\.node|libtrt_asr_onnxruntime\.(so|dylib)|trt_asr_onnxruntime\.dll)$/;
 
-const status = buildAddon();
+// prebuildify says for which processor.
+const { PREBUILD_ARCH: arch = process.arch } = process.env;
+const status = buildAddon({ arch });
 if (status === 0) {
-  const from = path.dirname(addonPath);
+  const from = path.dirname(places(arch).addon);
   const to = path.join(process.cwd(), 'build', 'Release');
   fs.mkdirSync(to, { recursive: true });
   for (const name of fs.readdirSync(from)) {

@@ -23,12 +23,18 @@ if(failed)
   message(FATAL_ERROR "npm package 'onnxruntime-node' is not installed; run: npm install --no-save --ignore-scripts onnxruntime-node@1.30.0")
 endif()
 
+# As Node names the processor, which is another than Node's own where this is a cross-build.
+set(TRT_ASR_ARCH)
+if(CMAKE_CROSSCOMPILING AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+  set(TRT_ASR_ARCH arm64)
+endif()
+
 # Adds a target that puts the library into the folder when it is missing or older than the package's.
 function(trt_asr_vendor_ort target folder)
   set(script "${CMAKE_SOURCE_DIR}/tools/native-build/vendor-ort.js")
   add_custom_command(
     OUTPUT "${folder}/libtrt_asr_onnxruntime.so"
-    COMMAND "${TRT_ASR_NODE}" "${script}" "${TRT_ASR_ORT_PACKAGE}" "${folder}"
+    COMMAND "${TRT_ASR_NODE}" "${script}" "${TRT_ASR_ORT_PACKAGE}" "${folder}" ${TRT_ASR_ARCH}
     DEPENDS "${script}" "${TRT_ASR_ORT_PACKAGE}/package.json"
     COMMENT "Putting ONNX Runtime into ${folder}" VERBATIM)
   add_custom_target(${target} ALL DEPENDS "${folder}/libtrt_asr_onnxruntime.so")

@@ -1,6 +1,10 @@
 'use strict';
 // Fills prebuilds/<platform>-<arch>/ with what a release ships: the add-on, the ONNX Runtime library under
 // our own name, and the licences of what they contain.
+//
+//   prebuild.js [ARCH]
+//
+// ARCH: a processor other than this machine's, by Node's name, for which there is a toolchain file here (arm64).
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -8,7 +12,11 @@ const path = require('node:path');
 const { root } = require('./build');
 
 const stage = path.join(root, 'build', 'stage');
-const target = path.join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+const arch = process.argv[2] ?? process.arch;
+const target = path.join(root, 'prebuilds', `${process.platform}-${arch}`);
+
+/** Binutils of the toolchain, where it is not this machine's. */
+const STRIP = { arm64: 'aarch64-linux-gnu-strip' };
 
 // SOURCE: the licence and the notices are those of ONNX Runtime's own releases; its npm package carries none.
 const licences = path.join(__dirname, 'licenses');
@@ -21,6 +29,7 @@ function main() {
     require.resolve('prebuildify/bin.js'),
     '--napi',
     '--strip',
+    ...(arch === process.arch ? [] : [`--arch=${arch}`, `--strip-bin=${STRIP[arch]}`]),
     '--name=trt_asr',
     `--cwd=${stage}`,
     `--out=${root}`,

@@ -96,11 +96,12 @@ function copyNotices(packageDir, destination) {
  * short leaves nothing that looks finished.
  * @param {string} packageDir folder of the npm package onnxruntime-node
  * @param {string} destination folder
+ * @param {string} arch as Node names the processor that the library is for
  */
-function vendor(packageDir, destination) {
-  const source = path.join(packageDir, 'bin', 'napi-v6', process.platform, process.arch, SONAME_THEIRS);
+function vendor(packageDir, destination, arch) {
+  const source = path.join(packageDir, 'bin', 'napi-v6', process.platform, arch, SONAME_THEIRS);
   if (!fs.existsSync(source)) {
-    throw new Error(`no ONNX Runtime for ${process.platform}-${process.arch}: ${source} is not there`);
+    throw new Error(`no ONNX Runtime for ${process.platform}-${arch}: ${source} is not there`);
   }
   const elf = fs.readFileSync(source);
   renameSoname(elf);
@@ -112,13 +113,13 @@ function vendor(packageDir, destination) {
   copyNotices(packageDir, destination);
 }
 
-const [packageDir, destination] = process.argv.slice(2);
+const [packageDir, destination, arch = process.arch] = process.argv.slice(2);
 if (!packageDir || !destination) {
-  console.error('usage: vendor-ort.js PACKAGE_FOLDER DESTINATION_FOLDER');
+  console.error('usage: vendor-ort.js PACKAGE_FOLDER DESTINATION_FOLDER [ARCH]');
   process.exit(2);
 }
 try {
-  vendor(packageDir, destination);
+  vendor(packageDir, destination, arch);
 } catch (error) {
   console.error(`vendor-ort: ${error.message}`);
   process.exit(1);
