@@ -3,15 +3,10 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { loadAddon } from '../binding';
 import { cudaPlaces } from '../device';
-import {
-  type CachedEngine,
-  type ListEnginesOptions,
-  listEngines,
-  pruneEngines,
-  readHeader,
-} from '../engine_cache';
+import { readHeader } from '../engine_cache';
 import { type BuildEnginesOptions, buildEngines, type EngineProgress } from '../engines';
 import { AsrError } from '../errors';
+import { registerEngineCacheCommands } from './engine_cache';
 import { interruptible } from './interrupt';
 import { bytesText, openBar } from './progress';
 
@@ -98,84 +93,7 @@ async function inspect(
   process.stdout.write(`${found.header}here: ${found.verdict}\n`);
 }
 
-interface CacheOptions {
-  engineCache?: string;
-  json?: boolean;
-}
-
-function inCache(model: string | undefined, { engineCache }: CacheOptions): ListEnginesOptions {
-  return {
-    ...(model === undefined ? {} : { model }),
-    ...(engineCache === undefined ? {} : { engineCacheDir: engineCache }),
-  };
-}
-
-/** What it was made for: "NVIDIA L4", or the compute capabilities. */
-function madeFor({ gpu, targets }: Record<string, string>): string {
-  return targets === undefined || targets === 'none' ? (gpu ?? '') : `targets ${targets}`;
-}
-
-function cachedLine(engine: CachedEngine): string {
-  const { model, header, bytes, lastUsed, damage, path: file } = engine;
-  const made =
-    damage === undefined
-      ? `${header.graph ?? header.kind}  ${header.precision ?? ''}  TensorRT ${header.tensorrt}  ${madeFor(header)}`
-      : 'damaged';
-  return `${model}  ${made}  ${bytesText(bytes)}  used ${lastUsed.toISOString().slice(0, 10)}  ${file}\n`;
-}
-
-async function list(model: string | undefined, options: CacheOptions): Promise<void> {
-  const engines = await listEngines(inCache(model, options));
-  process.stdout.write(
-    options.json === true ? `${JSON.stringify({ engines })}\n` : engines.map(cachedLine).join(''),
-  );
-}
-
-async function prune(
-  model: string | undefined,
-  options: CacheOptions & { unusedDays: number; all?: boolean; dryRun?: boolean; tensorrt?: string },
-): Promise<void> {
-  const dryRun = options.dryRun === true;
-  const engines = await pruneEngines({
-    ...inCache(model, options),
-    unusedDays: options.unusedDays,
-    all: options.all === true,
-    dryRun,
-    ...(options.tensorrt === undefined ? {} : { tensorrtPath: options.tensorrt }),
-  });
-  const bytes = engines.reduce((sum, engine) => sum + engine.bytes, 0);
-  if (options.json === true) {
-    process.stdout.write(`${JSON.stringify({ dryRun, bytes, engines })}\n`);
-    return;
-  }
-  const files = `${engines.length} ${engines.length === 1 ? 'file' : 'files'}, ${bytesText(bytes)}`;
-  process.stdout.write(
-    `${engines.map(cachedLine).join('')}${dryRun ? 'would be deleted' : 'deleted'}: ${files}\n`,
-  );
-}
-
-function registerCacheCommands(program: Command): void {
-  program
-    .command('list-engines [model]')
-    .description(
-      'list the engines in the cache: what they were made of and for, and when they were last used',
-    )
-    .option('--engine-cache <folder>', 'where engines are kept')
-    .option('--json', 'print one JSON object')
-    .action(list);
-  program
-    .command('prune-engines [model]')
-    .description('delete engines that were not used of late and that the TensorRT found here cannot use')
-    .option('--unused-days <days>', 'those used in these last days stay', whole, 30)
-    .option('--all', 'those that the TensorRT found here could use go, too')
-    .option('--dry-run', 'say what would be deleted, and delete nothing')
-    .option('--engine-cache <folder>', 'where engines are kept')
-    .option('--tensorrt <folder>', "folder of TensorRT's libraries")
-    .option('--json', 'print one JSON object')
-    .action(prune);
-}
-
-/** `trt-asr build-engines MODEL`, `inspect-engine FILE`, `list-engines [MODEL]` and `prune-engines [MODEL]`. */
+/** `trt-asr build-engines MODEL` and `inspect-engine FILE`; `list-engines` and `prune-engines` beside them. */
 export function registerEngineCommands(program: Command): void {
   program
     .command('build-engines <model>')
@@ -210,5 +128,5 @@ export function registerEngineCommands(program: Command): void {
       "print one JSON object, with TensorRT's own list of layers where the engine can be loaded",
     )
     .action(inspect);
-  registerCacheCommands(program);
+  registerEngineCacheCommands(program, whole);
 }
