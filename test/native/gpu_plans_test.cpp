@@ -457,6 +457,15 @@ CASE("a version-compatible plan serves later releases, and no earlier one") {
     // The release that made it takes it, too.
     REQUIRE_OK(opened(with(first, cache, false))->engine(joint_request()));
     CHECK(builds() == built + (forward ? 0 : 1));
+    if (forward) {
+      // One plan in two TensorRTs of a process is two engines.
+      auto one = opened(with(first, cache, false))->engine(joint_request());
+      REQUIRE_OK(one);
+      auto two = opened(with(second, cache, false))->engine(joint_request());
+      REQUIRE_OK(two);
+      CHECK(one.value().get() != two.value().get());
+      CHECK(two.value()->info().backend_version == "11.2.3");
+    }
     // What build-engines is asked for is an engine of its own.
     const auto own = opened(with(second, cache, false))->plan(joint_request());
     REQUIRE_OK(own);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "base/contract.h"
@@ -225,12 +226,15 @@ Result<Plan> GpuEngines::plan(const GraphRequest& request, bool rebuild) noexcep
 Result<std::shared_ptr<TrtEngine>> GpuEngines::engine(const GraphRequest& request) noexcept {
   // Never destroyed: a worker thread may close its recognizer after the static destructors have run.
   static std::mutex mutex;
-  static auto& shared = *new std::map<std::pair<std::int32_t, std::string>, std::weak_ptr<TrtEngine>>;
+  using Place = std::tuple<std::int32_t, const Runtime*, std::string>;
+  static auto& shared = *new std::map<Place, std::weak_ptr<TrtEngine>>;
   TRT_ASR_ASSIGN(const Plan ready, find_or_build(request, false, machine_));
-  // The plan's file names all that the engine depends on. Loading under the lock makes two recognizers that
+  // The plan's file names all that the engine depends on but the TensorRT that runs it, which may be a later
+  // one than the plan's. Loading under the lock makes two recognizers that
   // open at once wait for one load instead of holding the weights twice.
   const std::lock_guard lock(mutex);
-  std::weak_ptr<TrtEngine>& known = shared[{options_.gpu, ready.file.path().string() + '\n' + request.path}];
+  std::weak_ptr<TrtEngine>& known =
+      shared[{options_.gpu, runtime_, ready.file.path().string() + '\n' + request.path}];
   if (std::shared_ptr<TrtEngine> loaded = known.lock()) return loaded;
   TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> loaded, load(request, ready.bytes(), ready.key));
   known = loaded;
