@@ -66,6 +66,22 @@ export interface NativeGpu extends EngineProfiles {
   plugins?: string;
   /** Compute capabilities of TensorRT-RTX engines that are built without a GPU. */
   targets: number[];
+  /** TensorRT 10 and 11: engines that later releases of the major run. */
+  versionCompatible?: boolean;
+  /** TensorRT 10 and 11: engines that every GPU since Ampere runs. */
+  hardwareCompatible?: boolean;
+}
+
+/** A file of the engine cache; native/node/engine_cache.cpp makes it. */
+export interface NativeCachedFile {
+  path: string;
+  model: string;
+  bytes: number;
+  usedMs: number;
+  /** `name: value` lines; '' when it is damaged. */
+  header: string;
+  /** Why it cannot be used; '' when it is not damaged. */
+  damage: string;
 }
 
 /** What an engine's file says of itself; native/engine/tensorrt/inspect_plan.h. */
@@ -234,6 +250,17 @@ export interface NativeAddon {
   buildEngines(config: NativeConfig, build: unknown, rebuild: boolean): Promise<BuiltEngine[]>;
   /** Rejects with ERR_MODEL_NOT_FOUND, ERR_ENGINE_STALE. */
   inspectEngine(file: string, places: CudaPlaces, gpu: number): Promise<EngineInspection>;
+  /** Rejects with ERR_MODEL_NOT_FOUND. */
+  listEngines(cacheDir: string, model: string): Promise<NativeCachedFile[]>;
+  /** Rejects with ERR_BACKEND_UNAVAILABLE, ERR_MODEL_NOT_FOUND. */
+  pruneEngines(
+    cacheDir: string,
+    model: string,
+    places: CudaPlaces,
+    unusedDays: number,
+    all: boolean,
+    dryRun: boolean,
+  ): Promise<NativeCachedFile[]>;
   /** Writes the packed file of a graph. Rejects with ERR_CONTRACT_MISMATCH (it cannot be packed), ERR_ENGINE_BUILD (other numbers than ONNX Runtime's), ERR_CLOSED. */
   packGraph(onnx: string, packed: string, precision: string, build: unknown): Promise<PackedGraph>;
   /** A handle on what turns samples of a rate into samples at 16 kHz. Throws ERR_BAD_ARGUMENT. */

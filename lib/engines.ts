@@ -49,9 +49,13 @@ export interface BuildEnginesOptions extends EngineLimits {
   gpu?: number;
   /**
    * TensorRT-RTX alone: builds for these compute capabilities (80, 86, 89, 120 ...) without a GPU. Such engines are not tried
-   * against ONNX Runtime before they are kept.
+   * against ONNX Runtime before they are kept, but where `Recognizer.open` first takes them.
    */
   computeCapabilities?: number[];
+  /** TensorRT 10 and 11 alone: engines that later releases of the same major run, too. They can be slower. */
+  versionCompatible?: boolean;
+  /** TensorRT 10 and 11 alone: engines that every GPU of compute capability 8.0 and later runs. They can be slower. */
+  hardwareCompatible?: boolean;
   /** Builds even where an engine is found. */
   rebuild?: boolean;
   /** Default: `TRT_ASR_ENGINE_CACHE`, then the platform's cache folder. */
@@ -71,6 +75,8 @@ const keys = [
   'precision',
   'gpu',
   'computeCapabilities',
+  'versionCompatible',
+  'hardwareCompatible',
   'rebuild',
   'batchMax',
   'framesMax',
@@ -117,6 +123,8 @@ export interface GpuChoice {
   engineCacheDir: string | undefined;
   tensorrtPath: string | undefined;
   computeCapabilities?: number[];
+  versionCompatible?: boolean;
+  hardwareCompatible?: boolean;
   limits: EngineLimits;
 }
 
@@ -153,6 +161,8 @@ export function nativeGpu(model: ResolvedModel, choice: GpuChoice): NativeGpu {
     ...(places.tensorrt === undefined ? {} : { tensorrt: places.tensorrt }),
     ...(places.plugins === undefined ? {} : { plugins: places.plugins }),
     targets: choice.computeCapabilities ?? [],
+    versionCompatible: choice.versionCompatible === true,
+    hardwareCompatible: choice.hardwareCompatible === true,
     ...within(model.profiles ?? DEFAULT_PROFILES, choice.limits),
   };
 }
@@ -219,7 +229,8 @@ function checkCapabilities(value: unknown): number[] {
 }
 
 /**
- * Builds the TensorRT engines of a model, or finds them built; `Recognizer.open` does the same on first use. Rejects with
+ * Builds the TensorRT engines of a model, or finds them built. `Recognizer.open` does the same on first use, but takes engines
+ * that were built for several GPUs or an earlier TensorRT, too, where none is found for the GPU at hand. Rejects with
  * ERR_BACKEND_UNAVAILABLE (no TensorRT, no GPU), ERR_ENGINE_BUILD, ERR_MODEL_NOT_FOUND, ERR_BAD_ARGUMENT, or `signal.reason`.
  */
 export async function buildEngines(options: BuildEnginesOptions): Promise<BuiltEngine[]> {
@@ -233,6 +244,8 @@ export async function buildEngines(options: BuildEnginesOptions): Promise<BuiltE
   const precision = checkChoice('options.precision', options.precision, 'fp16', ENGINE_PRECISIONS);
   const index = checkInteger('options.gpu', options.gpu, 0, 0, 255);
   const limits = checkLimits('options', options);
+  checkBoolean('options.versionCompatible', options.versionCompatible);
+  checkBoolean('options.hardwareCompatible', options.hardwareCompatible);
   checkBoolean('options.rebuild', options.rebuild);
   checkBoolean('options.offline', options.offline);
   checkText('options.cacheDir', options.cacheDir);
@@ -253,6 +266,8 @@ export async function buildEngines(options: BuildEnginesOptions): Promise<BuiltE
     engineCacheDir,
     tensorrtPath,
     computeCapabilities,
+    versionCompatible: options.versionCompatible === true,
+    hardwareCompatible: options.hardwareCompatible === true,
     limits,
   });
   const config: NativeConfig = {

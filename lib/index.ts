@@ -1,6 +1,14 @@
 export type { AudioSource } from './audio';
 export type { Device, DeviceChoice } from './device';
 export {
+  type CachedEngine,
+  type EngineTrial,
+  type ListEnginesOptions,
+  listEngines,
+  type PruneEnginesOptions,
+  pruneEngines,
+} from './engine_cache';
+export {
   type BuildEnginesOptions,
   type BuiltEngine,
   buildEngines,

@@ -3,8 +3,10 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { loadAddon } from '../binding';
 import { cudaPlaces } from '../device';
+import { readHeader } from '../engine_cache';
 import { type BuildEnginesOptions, buildEngines, type EngineProgress } from '../engines';
 import { AsrError } from '../errors';
+import { registerEngineCacheCommands } from './engine_cache';
 import { interruptible } from './interrupt';
 import { bytesText, openBar } from './progress';
 
@@ -12,6 +14,8 @@ interface Options {
   precision: string;
   gpu: number;
   computeCapability?: number[];
+  versionCompatible?: boolean;
+  hardwareCompatible?: boolean;
   batchMax?: number;
   framesMax?: number;
   engineCache?: string;
@@ -40,6 +44,8 @@ async function build(model: string, options: Options): Promise<void> {
     // buildEngines refuses what is no precision.
     precision: options.precision as BuildEnginesOptions['precision'] & string,
     gpu: options.gpu,
+    versionCompatible: options.versionCompatible === true,
+    hardwareCompatible: options.hardwareCompatible === true,
     rebuild: options.rebuild === true,
     onEngineProgress: show,
     ...(options.computeCapability === undefined ? {} : { computeCapabilities: options.computeCapability }),
@@ -78,20 +84,16 @@ async function inspect(
       throw AsrError.from(error);
     });
   if (options.json === true) {
-    const header = Object.fromEntries(found.header.trim().split('\n').map(splitLine));
     const layers: unknown = found.layers === '' ? null : JSON.parse(found.layers);
-    process.stdout.write(`${JSON.stringify({ header, verdict: found.verdict, layers })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ ...readHeader(found.header), verdict: found.verdict, layers })}\n`,
+    );
     return;
   }
   process.stdout.write(`${found.header}here: ${found.verdict}\n`);
 }
 
-function splitLine(line: string): [string, string] {
-  const at = line.indexOf(': ');
-  return [line.slice(0, at), line.slice(at + 2)];
-}
-
-/** `trt-asr build-engines MODEL` and `trt-asr inspect-engine FILE`. */
+/** `trt-asr build-engines MODEL` and `inspect-engine FILE`; `list-engines` and `prune-engines` beside them. */
 export function registerEngineCommands(program: Command): void {
   program
     .command('build-engines <model>')
@@ -105,6 +107,8 @@ export function registerEngineCommands(program: Command): void {
       'TensorRT-RTX alone: build for these (80,86,89,120) without a GPU',
       wholes,
     )
+    .option('--version-compatible', 'TensorRT 10 and 11 alone: for later releases of the same major, too')
+    .option('--hardware-compatible', 'TensorRT 10 and 11 alone: for every GPU since Ampere (8.0)')
     .option('--batch-max <utterances>', 'most utterances at once', whole)
     .option('--frames-max <frames>', 'most feature frames of an utterance, 10 ms each', whole)
     .option('--engine-cache <folder>', 'where engines are kept')
@@ -124,4 +128,5 @@ export function registerEngineCommands(program: Command): void {
       "print one JSON object, with TensorRT's own list of layers where the engine can be loaded",
     )
     .action(inspect);
+  registerEngineCacheCommands(program, whole);
 }

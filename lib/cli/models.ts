@@ -10,6 +10,7 @@ import {
 import { interruptible } from './interrupt';
 import { optimize } from './optimize';
 import { type Bar, bytesText, openBar } from './progress';
+import { table } from './table';
 
 interface CommonOptions {
   json?: boolean;
@@ -18,13 +19,6 @@ interface CommonOptions {
 
 function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
-}
-
-/** Columns as wide as their widest cell, two spaces apart. */
-function table(rows: string[][]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (row: string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
-  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
 }
 
 function listRow(model: ModelStatus): string[] {

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/contract.h"
+#include "engine/graph_side.h"
 
 namespace trt_asr {
 
@@ -110,10 +111,17 @@ class Verification {
   Status compare_floats(Buffer& a, Buffer& b, VerifyFigures& figures) const;
   Status compare_best(Buffer& a, Buffer& b, VerifyFigures& figures) const;
 
+  [[nodiscard]] GraphSide side() const noexcept {
+    return shape_.lengths.empty() ? GraphSide::prediction : GraphSide::encoder;
+  }
+  void take_fixed_batch();
+  Result<Shape> merged(const TensorSpec& spec, const TensorSpec& other) const;
+  [[nodiscard]] std::optional<std::size_t> rows_axis(const TensorSpec& spec) const noexcept;
+
   Engine& reference_;
   Engine& candidate_;
   VerifyLimits limits_;
-  const VerifyShape& shape_;
+  VerifyShape shape_;
 };
 
 Status Verification::check_shape() const {
@@ -155,24 +163,59 @@ Status Verification::match(const std::vector<TensorSpec>& wanted, const std::vec
   return {};
 }
 
+void Verification::take_fixed_batch() {
+  std::optional<std::int64_t> fixed = fixed_batch(reference_.info().inputs, side());
+  if (!fixed.has_value()) fixed = fixed_batch(candidate_.info().inputs, side());
+  if (!fixed.has_value() || *fixed == shape_.rows) return;
+  const auto rows = static_cast<std::size_t>(*fixed);
+  for (std::vector<std::int32_t>* lengths : {&shape_.lengths, &shape_.encoded_lengths}) {
+    const std::vector<std::int32_t> given = *lengths;
+    lengths->clear();
+    for (std::size_t row = 0; row < rows && !given.empty(); ++row)
+      lengths->push_back(given[row % given.size()]);
+  }
+  shape_.rows = static_cast<std::int32_t>(*fixed);
+}
+
+/// The extents that one of the two knows. A builder may know one that the graph leaves open, never another
+/// one.
+Result<Shape> Verification::merged(const TensorSpec& spec, const TensorSpec& other) const {
+  Shape shape;
+  for (std::size_t axis = 0; axis < spec.rank; ++axis) {
+    const std::int64_t extent = spec.shape[axis] >= 0 ? spec.shape[axis] : other.shape[axis];
+    TRT_ASR_REQUIRE(other.shape[axis] < 0 || other.shape[axis] == extent, engine_build,
+                    field_of(candidate_.info(), spec.name), spec.shape.text(), other.shape.text(),
+                    remedy_export);
+    shape.push(extent);
+  }
+  return shape;
+}
+
+std::optional<std::size_t> Verification::rows_axis(const TensorSpec& spec) const noexcept {
+  if (spec.rank == 0) return std::nullopt;
+  const std::size_t batch = batch_axis(spec, side());
+  if (spec.shape[batch] < 0 || spec.shape[batch] == shape_.rows) return batch;
+  for (std::size_t axis = 0; axis < spec.rank; ++axis) {
+    if (spec.shape[axis] < 0) return axis;
+  }
+  return std::nullopt;
+}
+
 Result<Buffer> Verification::make_buffer(const TensorSpec& spec, const TensorSpec& other,
                                          std::int32_t frames) const {
   const bool known = spec.dtype == DType::f32 || spec.dtype == DType::i32 || spec.dtype == DType::i64;
   TRT_ASR_REQUIRE(known && spec.rank <= Shape::rank_max, engine_build, field_of(reference_.info(), spec.name),
                   "float32, int32 or int64 of at most " + show(Shape::rank_max) + " axes",
                   std::string(dtype_name(spec.dtype)) + " of " + show(spec.rank) + " axes", remedy_export);
-  Buffer buffer{spec, {}, {}, {}, {}};
+  TensorSpec known_extents = spec;
+  TRT_ASR_ASSIGN(known_extents.shape, merged(spec, other));
+  Buffer buffer{spec, {}, rows_axis(known_extents), {}, {}};
   for (std::size_t axis = 0; axis < spec.rank; ++axis) {
-    // A builder may know an extent that the graph leaves open, never another one.
-    const std::int64_t extent = spec.shape[axis] >= 0 ? spec.shape[axis] : other.shape[axis];
-    TRT_ASR_REQUIRE(other.shape[axis] < 0 || other.shape[axis] == extent, engine_build,
-                    field_of(candidate_.info(), spec.name), spec.shape.text(), other.shape.text(),
-                    remedy_export);
-    if (spec.shape[axis] >= 0 || (extent >= 0 && buffer.rows_axis.has_value())) {
-      buffer.shape.push(extent);
-    } else if (!buffer.rows_axis.has_value()) {
-      buffer.rows_axis = axis;
+    const std::int64_t extent = known_extents.shape[axis];
+    if (buffer.rows_axis == axis) {
       buffer.shape.push(shape_.rows);
+    } else if (extent >= 0) {
+      buffer.shape.push(extent);
     } else {
       if (frames > 0) buffer.frames_axis = axis;
       buffer.shape.push(frames > 0 ? frames : 1);
@@ -214,6 +257,7 @@ Status Verification::fill(Buffer& buffer, Random& random) const {
 
 Status Verification::prepare() {
   TRT_ASR_TRY(check_shape());
+  take_fixed_batch();
   const EngineInfo& wanted = reference_.info();
   const EngineInfo& given = candidate_.info();
   TRT_ASR_TRY(match(wanted.inputs, given.inputs, "an input"));

@@ -30,10 +30,12 @@ struct VerifyRange {
   std::int64_t max;
 };
 
-/// What a graph is run on. Extents come from the graphs: the first dynamic axis of a tensor is its rows;
-/// every further one is frames (`lengths`, `encoded_lengths`), or 1 where there are no lengths. Floats are
-/// N(0, 1); a float input with frames is zero beyond its row's length. Integers [rows]: the lengths, or 1;
-/// other integers: token ids in 0 ... vocabulary, the blank included.
+/// What a graph is run on. Extents come from the graphs: the rows of a tensor stand on its batch axis
+/// (`batch_axis`, an encoder's where there are lengths), or, where that has another extent, on the first axis
+/// that varies; every further one that varies is frames (`lengths`, `encoded_lengths`), or 1 where there are
+/// no lengths. A graph whose batch is fixed runs with that many rows: lengths are left out or repeated.
+/// Floats are N(0, 1); a float input with frames is zero beyond its row's length. Integers [rows]: the
+/// lengths, or 1; other integers: token ids in 0 ... vocabulary, the blank included.
 struct VerifyShape {
   std::int32_t rows = 1;
   std::vector<std::int32_t> lengths;          ///< [rows] feature frames of an encoder's input; else empty.

@@ -5,6 +5,7 @@
 #include "node/background.h"
 #include "node/build.h"
 #include "node/config.h"
+#include "node/engine_cache.h"
 #include "node/inspect.h"
 #include "node/js.h"
 #include "node/optimize.h"
@@ -96,6 +97,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cancelBuild", Napi::Function::New(env, cancel_build, "cancelBuild"));
   exports.Set("buildEngines", Napi::Function::New(env, build_engines_of, "buildEngines"));
   exports.Set("inspectEngine", Napi::Function::New(env, inspect_engine, "inspectEngine"));
+  exports.Set("listEngines", Napi::Function::New(env, list_engines, "listEngines"));
+  exports.Set("pruneEngines", Napi::Function::New(env, prune_engines, "pruneEngines"));
   exports.Set("packGraph", Napi::Function::New(env, pack_graph_of, "packGraph"));
   exports.Set("createResampler", Napi::Function::New(env, create_resampler, "createResampler"));
   exports.Set("resample", Napi::Function::New(env, resample, "resample"));

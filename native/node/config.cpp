@@ -211,6 +211,8 @@ GpuConfig read_gpu(Reader& gpu, Reader& parent) {
   out.options.places.tensorrt = gpu.optional_string("tensorrt");
   out.options.places.plugins = gpu.optional_string("plugins");
   out.options.targets = gpu.integers("targets");
+  out.options.version_compatible = gpu.has("versionCompatible") && gpu.boolean("versionCompatible");
+  out.options.hardware_compatible = gpu.has("hardwareCompatible") && gpu.boolean("hardwareCompatible");
   Reader encoder = gpu.child("encoder");
   out.encoder.batch = read_range(encoder.child("batch"), encoder);
   out.encoder.frames = read_range(encoder.child("frames"), encoder);

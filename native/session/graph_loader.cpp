@@ -48,7 +48,8 @@ trt::GraphRequest GraphLoader::encoder_request(const std::string& path, const En
   request.side = trt::GraphSide::encoder;
   request.limits = config_.encoder;
   VerifyShape& trial = request.trial;
-  trial.rows = static_cast<std::int32_t>(std::min(trial_rows, config_.encoder.batch.max));
+  trial.rows =
+      static_cast<std::int32_t>(std::clamp(trial_rows, config_.encoder.batch.min, config_.encoder.batch.max));
   const auto longest = static_cast<std::int32_t>(std::min(trial_frames, config_.encoder.frames.max));
   trial.seed = trial_seed;
   trial.lengths = ragged_lengths(trial.rows, encoder.subsampling, longest, trial_seed);

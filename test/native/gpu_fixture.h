@@ -40,11 +40,12 @@ inline const stand_in::HostCuda& devices() {
   return hooks;
 }
 
-inline long counter(const char* name) {
-  return trt_asr::find_symbol<long()>(open("libtrt_asr_tensorrt_11.so"), name)();
+inline long counter(const char* name, const char* flavour = "11") {
+  const std::string file = std::string("libtrt_asr_tensorrt_") + flavour + ".so";
+  return trt_asr::find_symbol<long()>(open(file), name)();
 }
-inline long builds() {
-  return counter("stand_in_builds");
+inline long builds(const char* flavour = "11") {
+  return counter("stand_in_builds", flavour);
 }
 inline long loads() {
   return counter("stand_in_loads");
@@ -92,6 +93,15 @@ inline trt_asr::trt::GpuOptions options_of(const fs::path& cache, Precision prec
   options.precision = precision;
   options.cache = cache;
   options.model = "test";
+  return options;
+}
+
+/// The same of TensorRT-RTX.
+inline trt_asr::trt::GpuOptions rtx_options_of(const fs::path& cache,
+                                               std::vector<std::int32_t> targets = {}) {
+  trt_asr::trt::GpuOptions options = options_of(cache);
+  options.places.tensorrt = stand_ins + "/rtx";
+  options.targets = std::move(targets);
   return options;
 }
 

@@ -11,6 +11,7 @@
 #include "check.h"
 #include "engine/onnx/wire.h"
 #include "engine/tensorrt/inspect_plan.h"
+#include "engine/tensorrt/plan_catalog.h"
 #include "gpu_fixture.h"
 
 using namespace gpu_fixture;
@@ -64,18 +65,27 @@ std::string finish_child(FILE* child) {
   return text;
 }
 
-/// y = x + w, x [B, 4], with w in a file beside the graph.
-void write_external_graph(const fs::path& folder, float weight) {
+/// y = x + w of x [B, 4], or [1, 4, T], with w in a file beside the graph: an initialiser's, or a constant's.
+struct ExternalGraph {
+  float weight = 2.0F;
+  bool is_constant = false;
+  bool is_encoder = false;
+  std::string location = "weights.bin";
+};
+void write_external_graph(const fs::path& folder, const ExternalGraph& given) {
   using namespace onnx;
   const auto message = [](Buffer& out, std::uint32_t field, const Buffer& of) {
     append_bytes_field(out, field, of);
   };
   const auto value = [&](const char* name) {
-    Buffer batch, width, shape, tensor, type, info;
-    append_text_field(batch, 2, "B");
+    Buffer batch, width, frames, shape, tensor, type, info;
+    if (given.is_encoder) append_varint_field(batch, 1, 1);
+    if (!given.is_encoder) append_text_field(batch, 2, "B");
     append_varint_field(width, 1, 4);
+    append_text_field(frames, 2, "T");
     message(shape, 1, batch);
     message(shape, 1, width);
+    if (given.is_encoder) message(shape, 1, frames);
     append_varint_field(tensor, 1, 1);
     message(tensor, 2, shape);
     message(type, 1, tensor);
@@ -90,15 +100,27 @@ void write_external_graph(const fs::path& folder, float weight) {
   append_text_field(node, 3, "add");
   append_text_field(node, 4, "Add");
   append_varint_field(weights, 1, 4);
+  if (given.is_encoder) append_varint_field(weights, 1, 1);
   append_varint_field(weights, 2, 1);
   append_text_field(weights, 8, "w");
   append_text_field(entry, 1, "location");
-  append_text_field(entry, 2, "weights.bin");
+  append_text_field(entry, 2, given.location);
   message(weights, 13, entry);
   append_varint_field(weights, 14, 1);
+  if (given.is_constant) {
+    Buffer constant, attribute;
+    append_text_field(attribute, 1, "value");
+    message(attribute, 5, weights);
+    append_varint_field(attribute, 20, 4);
+    append_text_field(constant, 2, "w");
+    append_text_field(constant, 3, "constant");
+    append_text_field(constant, 4, "Constant");
+    message(constant, 5, attribute);
+    message(graph, 1, constant);
+  }
   message(graph, 1, node);
   append_text_field(graph, 2, "g");
-  message(graph, 5, weights);
+  if (!given.is_constant) message(graph, 5, weights);
   message(graph, 11, value("x"));
   message(graph, 12, value("y"));
   append_varint_field(opset, 2, 17);
@@ -107,9 +129,30 @@ void write_external_graph(const fs::path& folder, float weight) {
   message(model, 8, opset);
   std::ofstream(folder / "graph.onnx", std::ios::binary)
       .write(reinterpret_cast<const char*>(model.data()), static_cast<std::streamsize>(model.size()));
-  const std::array<float, 4> numbers{weight, weight, weight, weight};
+  const std::array<float, 4> numbers{given.weight, given.weight, given.weight, given.weight};
   std::ofstream(folder / "weights.bin", std::ios::binary)
       .write(reinterpret_cast<const char*>(numbers.data()), sizeof numbers);
+}
+
+GraphRequest external_request(const fs::path& folder) {
+  GraphRequest request;
+  request.graph = "joint";
+  request.path = (folder / "graph.onnx").string();
+  request.side = GraphSide::prediction;
+  request.limits.batch = {1, 2, 8};
+  request.trial.rows = 2;
+  return request;
+}
+
+/// Where the plans in a folder were tried.
+std::string trials_in(const fs::path& cache) {
+  std::string text;
+  const auto plans = list_plans(cache, "");
+  REQUIRE_OK(plans);
+  for (const CachedFile& file : plans.value()) {
+    text += key_value(file.header, "checked_on").value_or("?") + "\n";
+  }
+  return text;
 }
 
 }  // namespace
@@ -319,7 +362,7 @@ CASE("files that are missing or no graphs are named before anything is built") {
   const auto missing = engines->plan(joint_request(demo + "not-there.onnx"));
   REQUIRE(!missing.ok());
   CHECK(missing.error().code == ErrorCode::model_not_found);
-  const auto garbage = engines->plan(joint_request(__FILE__));
+  const auto garbage = engines->plan(joint_request(demo + "README.md"));
   REQUIRE(!garbage.ok());
   CHECK_MESSAGE(garbage.error().code == ErrorCode::model_corrupt, garbage.error().message());
   CHECK(builds() == built);
@@ -329,18 +372,13 @@ CASE("weights beside the graph: found, part of the key, and named when they are 
   const Tidy tidy;
   const Folder cache;
   const Folder model;
-  write_external_graph(model.path(), 2.0F);
-  GraphRequest request;
-  request.graph = "joint";
-  request.path = (model.path() / "graph.onnx").string();
-  request.side = GraphSide::prediction;
-  request.limits.batch = {1, 2, 8};
-  request.trial.rows = 2;
+  write_external_graph(model.path(), {});
+  const GraphRequest request = external_request(model.path());
   const auto engines = opened(options_of(cache.path()));
   auto first = engines->plan(request);
   REQUIRE_OK(first);
   CHECK(first.value().built);
-  write_external_graph(model.path(), 3.0F);
+  write_external_graph(model.path(), {3.0F});
   auto second = engines->plan(request);
   REQUIRE_OK(second);
   CHECK(second.value().built);
@@ -351,6 +389,160 @@ CASE("weights beside the graph: found, part of the key, and named when they are 
   REQUIRE(!missing.ok());
   CHECK_MESSAGE(missing.error().code == ErrorCode::model_not_found, missing.error().message());
   CHECK_MESSAGE(contains(missing.error().message(), "weights.bin"), missing.error().message());
+}
+
+CASE("constants beside the graph are part of the key, and weights elsewhere are refused") {
+  const Tidy tidy;
+  const Folder cache;
+  const Folder model;
+  const GraphRequest request = external_request(model.path());
+  const auto engines = opened(options_of(cache.path()));
+  for (const float weight : {2.0F, 3.0F}) {
+    write_external_graph(model.path(), {weight, true});
+    auto plan = engines->plan(request);
+    REQUIRE_OK(plan);
+    CHECK(plan.value().built);
+    CHECK(key_value(plan.value().file.header(), "data weights.bin").has_value());
+  }
+  for (const char* location : {"../weights.bin", "/weights.bin"}) {
+    for (const bool is_constant : {false, true}) {
+      write_external_graph(model.path(), {2.0F, is_constant, false, location});
+      const auto refused = engines->plan(request);
+      REQUIRE(!refused.ok());
+      CHECK_MESSAGE(refused.error().code == ErrorCode::model_corrupt, refused.error().message());
+      CHECK_MESSAGE(refused.error().received == location, refused.error().message());
+    }
+  }
+}
+
+CASE("an encoder whose batch is fixed is tried with that batch, on ragged frames") {
+  const Tidy tidy;
+  const Folder cache;
+  const Folder model;
+  write_external_graph(model.path(), {2.0F, false, true});
+  GraphRequest request = external_request(model.path());
+  request.graph = "encoder";
+  request.side = GraphSide::encoder;
+  request.limits.frames = {1, 50, 100};
+  request.trial.rows = 3;
+  request.trial.lengths = {90, 8, 30};
+  request.trial.encoded_lengths = {90, 8, 30};
+  const auto engines = opened(options_of(cache.path()));
+  const auto plan = engines->plan(request);
+  REQUIRE_OK(plan);
+  CHECK_MESSAGE(contains(plan.value().file.header(), "y cosine 1.0000000, error 0.0e+00, 360 values"),
+                plan.value().file.header());
+  const Variable wrong("STAND_IN_WRONG", "y");
+  CHECK(!engines->plan(request, true).ok());
+}
+
+CASE("a version-compatible plan serves later releases, and no earlier one") {
+  const Tidy tidy;
+  trt::GpuOptions later = options_of("");
+  later.places.tensorrt = stand_ins + "/newer";
+  const auto with = [](trt::GpuOptions options, const Folder& cache, bool compatible) {
+    options.cache = cache.path();
+    options.version_compatible = compatible;
+    return options;
+  };
+  for (const bool forward : {true, false}) {
+    const Folder cache;
+    const trt::GpuOptions& first = forward ? options_of("") : later;
+    const trt::GpuOptions& second = forward ? later : options_of("");
+    REQUIRE_OK(opened(with(first, cache, true))->plan(joint_request()));
+    const long built = builds();
+    REQUIRE_OK(opened(with(second, cache, false))->engine(joint_request()));
+    CHECK(builds() == built + (forward ? 0 : 1));
+    CHECK(cache.count(".plan") == (forward ? 1 : 2));
+    // The release that made it takes it, too.
+    REQUIRE_OK(opened(with(first, cache, false))->engine(joint_request()));
+    CHECK(builds() == built + (forward ? 0 : 1));
+    if (forward) {
+      // One plan in two TensorRTs of a process is two engines.
+      auto one = opened(with(first, cache, false))->engine(joint_request());
+      REQUIRE_OK(one);
+      auto two = opened(with(second, cache, false))->engine(joint_request());
+      REQUIRE_OK(two);
+      CHECK(one.value().get() != two.value().get());
+      CHECK(two.value()->info().backend_version == "11.2.3");
+    }
+    // What build-engines is asked for is an engine of its own.
+    const auto own = opened(with(second, cache, false))->plan(joint_request());
+    REQUIRE_OK(own);
+    CHECK(own.value().built == forward);
+  }
+}
+
+CASE("a hardware-compatible plan serves GPUs since Ampere, each after a trial of its own") {
+  const Tidy tidy;
+  const Folder cache;
+  trt::GpuOptions options = options_of(cache.path());
+  options.hardware_compatible = true;
+  REQUIRE_OK(opened(options)->plan(joint_request()));
+  const long built = builds();
+  {
+    const Variable name("STAND_IN_GPU_NAME", "NVIDIA B200");
+    const Variable capability("STAND_IN_CAPABILITY", "100");
+    // The same key, whichever GPU of the class it is made on.
+    const auto found = opened(options)->plan(joint_request());
+    REQUIRE_OK(found);
+    CHECK(!found.value().built);
+    const long loaded = loads();
+    REQUIRE_OK(opened(options_of(cache.path()))->engine(joint_request()));
+    CHECK(loads() == loaded + 1);
+    CHECK_MESSAGE(contains(trials_in(cache.path()), "NVIDIA B200 0, 100"), trials_in(cache.path()));
+    const Variable wrong("STAND_IN_WRONG", "logits");
+    const Variable other("STAND_IN_GPU_NAME", "NVIDIA B300");
+    // Passed over, and what is built in its place is wrong, too.
+    CHECK(!opened(options_of(cache.path()))->engine(joint_request()).ok());
+    CHECK(builds() == built + 1);
+  }
+  REQUIRE_OK(opened(options_of(cache.path()))->engine(joint_request()));
+  CHECK(builds() == built + 1);
+  const Variable turing("STAND_IN_CAPABILITY", "75");
+  REQUIRE_OK(opened(options_of(cache.path()))->engine(joint_request()));
+  CHECK(builds() == built + 2);
+  const auto refused = GpuEngines::open(options);
+  REQUIRE(!refused.ok());
+  CHECK_MESSAGE(refused.error().code == ErrorCode::bad_argument, refused.error().message());
+}
+
+CASE("a plan that TensorRT-RTX built without a GPU is used by the GPUs that it names") {
+  const Tidy tidy;
+  const Folder cache;
+  {
+    const Variable none("STAND_IN_GPUS", "0");
+    const auto plan = opened(rtx_options_of(cache.path(), {120, 89, 89, 80}))->plan(joint_request());
+    REQUIRE_OK(plan);
+    CHECK(plan.value().built);
+    CHECK(key_value(plan.value().file.header(), "targets") == "80 89 120");
+  }
+  CHECK(trials_in(cache.path()) == "none\n");
+  const long built = builds("rtx");
+  for (int time = 0; time < 2; ++time) {
+    const long loaded = counter("stand_in_loads", "rtx");
+    REQUIRE_OK(opened(rtx_options_of(cache.path()))->engine(joint_request()));
+    // Tried once, and loaded to be used.
+    CHECK(counter("stand_in_loads", "rtx") == loaded + (time == 0 ? 2 : 1));
+    CHECK(builds("rtx") == built);
+  }
+  CHECK_MESSAGE(contains(trials_in(cache.path()), "Stand-in GPU 0, 89"), trials_in(cache.path()));
+  const Variable hopper("STAND_IN_CAPABILITY", "90");
+  REQUIRE_OK(opened(rtx_options_of(cache.path()))->engine(joint_request()));
+  CHECK(builds("rtx") == built + 1);
+}
+
+CASE("TensorRT-RTX is not asked for compatibility that it has not got") {
+  const Folder cache;
+  for (const bool version : {true, false}) {
+    trt::GpuOptions options = rtx_options_of(cache.path());
+    options.version_compatible = version;
+    options.hardware_compatible = !version;
+    const auto refused = GpuEngines::open(options);
+    REQUIRE(!refused.ok());
+    CHECK(refused.error().code == ErrorCode::bad_argument);
+    CHECK_MESSAGE(contains(refused.error().remedy, "compute capabilities"), refused.error().message());
+  }
 }
 
 CASE("a plan can be looked into: usable, of another TensorRT, without a TensorRT, damaged") {
@@ -369,6 +561,17 @@ CASE("a plan can be looked into: usable, of another TensorRT, without a TensorRT
   const auto other = trt::inspect_plan(path, {stand_ins + "/newer", stand_ins}, 0);
   REQUIRE_OK(other);
   CHECK_MESSAGE(contains(other.value().verdict, "110203"), other.value().verdict);
+  trt::GpuOptions portable = options_of(cache.path());
+  portable.version_compatible = true;
+  std::string portable_path;
+  {
+    const auto plan = opened(portable)->plan(joint_request());
+    REQUIRE_OK(plan);
+    portable_path = plan.value().file.path().string();
+  }
+  const auto later = trt::inspect_plan(portable_path, {stand_ins + "/newer", stand_ins}, 0);
+  REQUIRE_OK(later);
+  CHECK_MESSAGE(later.value().verdict == "usable", later.value().verdict);
   const auto absent = trt::inspect_plan(path, {cache.path().string(), cache.path().string()}, 0);
   REQUIRE_OK(absent);
   CHECK_MESSAGE(contains(absent.value().verdict, "not known"), absent.value().verdict);

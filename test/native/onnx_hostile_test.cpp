@@ -213,6 +213,35 @@ CASE("weights beside the graph stay there, and are looked at where they can be")
   CHECK(code_of(wrong) == ErrorCode::model_corrupt);
 }
 
+CASE("every file that elements lie in is told, wherever in the graph the tensor stands") {
+  const auto beside = [](const std::string& file) {
+    return number(1, 4) + number(2, f32) + field(13, field(1, "location") + field(2, file)) + number(14, 1);
+  };
+  const auto constant = [&](const std::string& file) {
+    return node("Constant", {}, {file}, field(5, field(1, "value") + field(5, beside(file)) + number(20, 4)));
+  };
+  const std::string inner = constant("deepest") + field(5, beside("inner"));
+  const std::string branch = node("If", {"c"}, {"d"}, field(5, field(1, "then") + field(6, inner)));
+  const std::string sparse = field(1, beside("values")) + field(2, beside("indices"));
+  const std::string many =
+      field(5, field(1, "list") + field(10, beside("first")) + field(10, beside("second")));
+  const std::string graph = field(5, beside("weights")) + constant("constant") +
+                            node("If", {"a"}, {"b"}, field(5, field(1, "then") + field(6, branch))) +
+                            field(15, sparse) + node("Own", {}, {"e"}, many) +
+                            node("Own", {}, {"f"}, field(5, field(1, "s") + field(22, sparse))) +
+                            weight("inside", {1, 2});
+  // The nodes of a function are its field 7, those of a graph are field 1.
+  const std::string of_function = "\x3a" + constant("function").substr(1);
+  const std::string bytes = model(graph) + field(25, field(1, "Own") + of_function);
+  const auto parsed = onnx::parse_model(bytes_of(bytes));
+  REQUIRE_OK(parsed);
+  std::multiset<std::string_view> files(parsed.value().external.begin(), parsed.value().external.end());
+  const std::multiset<std::string_view> wanted = {"constant", "deepest", "first",  "function",
+                                                  "indices",  "indices", "inner",  "second",
+                                                  "values",   "values",  "weights"};
+  CHECK(files == wanted);
+}
+
 CASE("unknown fields are kept byte for byte, wherever they stand") {
   const std::string strange = field(1000, "strange") + number(2000, 7);
   const std::string bytes =

@@ -24,97 +24,12 @@
 #include "base/contract.h"
 #include "base/sha256.h"
 #include "check.h"
+#include "plan_fixture.h"
 
 using namespace trt_asr;
-namespace fs = std::filesystem;
+using namespace plan_fixture;
 
 namespace {
-
-/// A folder of this case's own, removed at the end.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "plan_store_test.XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  Folder(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-};
-
-PlanKey a_key() {
-  PlanKey key;
-  key.model = "demo-en";
-  key.graph = "encoder";
-  key.onnx_sha256 = std::string(64, 'a');
-  key.external_data = {{"weights.bin", std::string(64, 'b')}};
-  key.contract_sha256 = std::string(64, 'c');
-  key.tensorrt_flavour = "10";
-  key.tensorrt_version = 101601;
-  key.gpu = "NVIDIA H200";
-  key.compute_capability = 90;
-  key.driver_major = 580;
-  key.precision = Precision::fp16;
-  key.profiles = {{"features", {1, 128, 16}, {1, 128, 1500}, {8, 128, 3000}}, {"lengths", {1}, {1}, {8}}};
-  return key;
-}
-
-std::string text_of(const PlanKey& key) {
-  auto text = plan_key_text(key);
-  REQUIRE_OK(text);
-  return text.take();
-}
-
-std::span<const std::byte> bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-std::string string_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-/// Random, and the same every time.
-std::string payload(std::size_t bytes) {
-  std::mt19937 random(7);
-  std::string text(bytes, '\0');
-  for (char& letter : text) letter = static_cast<char>(random());
-  return text;
-}
-
-BuildFunction builds(const std::string& bytes) {
-  return [bytes](const PlanSink& sink) -> Status {
-    // In two pieces, as a library that streams would.
-    TRT_ASR_TRY(sink(bytes_of(bytes).first(bytes.size() / 2)));
-    return sink(bytes_of(bytes).subspan(bytes.size() / 2));
-  };
-}
-
-BuildFunction must_not_build() {
-  return [](const PlanSink&) -> Status {
-    return Error{ErrorCode::internal, "build", "no build", "one more", ""};
-  };
-}
-
-PlanRequest request_of(const Folder& folder, BuildFunction build) {
-  PlanRequest request;
-  request.key = a_key();
-  request.cache = folder.path;
-  request.build = std::move(build);
-  return request;
-}
-
-fs::path path_of(const Folder& folder, const PlanKey& key = a_key()) {
-  auto path = plan_path(key, folder.path);
-  REQUIRE_OK(path);
-  return path.take();
-}
-
-template <class Outcome>
-ErrorCode code_of(const Outcome& outcome) {
-  return outcome.ok() ? ErrorCode::overloaded : outcome.error().code;
-}
 
 std::string read_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -605,8 +520,9 @@ CASE("a read-only cache gives its plans, and an error that names folder and reme
     // Root may write everywhere.
     if (getuid() == 0 && setuid(65534) != 0) return false;
     auto request = request_of(folder, must_not_build());
-    request.check = {"GPU 1",
-                     [](std::span<const std::byte>) -> Result<std::string> { return std::string("seen"); }};
+    request.check = {"GPU 1", [](std::span<const std::byte>, const PlanKey&) -> Result<std::string> {
+                       return std::string("seen");
+                     }};
     auto found = get_or_build(request);
     auto other = request_of(folder, builds("plan"));
     other.key.graph = "joint";
@@ -631,7 +547,7 @@ CASE("a plan is tried before it has a name, and once on every GPU") {
   int tried = 0;
   bool exists_meanwhile = false;
   auto request = request_of(folder, builds("plan"));
-  request.check = {"GPU 1", [&](std::span<const std::byte> plan) -> Result<std::string> {
+  request.check = {"GPU 1", [&](std::span<const std::byte> plan, const PlanKey&) -> Result<std::string> {
                      ++tried;
                      exists_meanwhile = fs::exists(path_of(folder));
                      if (string_of(plan) != "plan")
@@ -666,11 +582,13 @@ CASE("a plan built where no GPU is, is tried on the first one, and refused there
   REQUIRE_OK(built);
   CHECK(key_value(built.value().file.header(), "checked_on") == "none");
   request.build = must_not_build();
-  request.check = {"GPU 1", [](std::span<const std::byte>) -> Result<std::string> {
+  request.check = {"GPU 1", [](std::span<const std::byte>, const PlanKey&) -> Result<std::string> {
                      return Error{ErrorCode::engine_build, "encoded", "1", "0", ""};
                    }};
   CHECK(code_of(get_or_build(request)) == ErrorCode::engine_build);
-  request.check.run = [](std::span<const std::byte>) -> Result<std::string> { return std::string("good"); };
+  request.check.run = [](std::span<const std::byte>, const PlanKey&) -> Result<std::string> {
+    return std::string("good");
+  };
   REQUIRE_OK(get_or_build(request));
   CHECK(key_value(find_plan(a_key(), folder.path).value()->file.header(), "checks") == "good");
 }
@@ -718,47 +636,6 @@ CASE("the caches of TensorRT come back whole, for the same library and GPU only"
     fs::resize_file(found.value()->path(), 20000);
     CHECK(code_of(find_blob(kind, a_key(), "GPU 1", folder.path)) == ErrorCode::engine_stale);
   }
-}
-
-CASE("pruning takes unused plans of another TensorRT and nothing else") {
-  const Folder folder;
-  const auto make = [&](const std::function<void(PlanKey&)>& change, int days_ago) {
-    auto request = request_of(folder, builds("plan"));
-    change(request.key);
-    REQUIRE_OK(get_or_build(request));
-    const fs::path path = path_of(folder, request.key);
-    fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(24 * days_ago));
-    return path;
-  };
-  const fs::path same = make([](PlanKey&) {}, 90);
-  const fs::path other_gpu = make([](PlanKey& key) { key.gpu = "NVIDIA L4"; }, 90);
-  const fs::path old = make([](PlanKey& key) { --key.tensorrt_version; }, 90);
-  const fs::path used = make([](PlanKey& key) { key.tensorrt_version -= 2; }, 10);
-  const fs::path other_model = make(
-      [](PlanKey& key) {
-        key.model = "other";
-        --key.tensorrt_version;
-      },
-      90);
-  const fs::path leftover = fs::path(same) += ".1.1.tmp";
-  write_file(leftover, "half");
-  fs::last_write_time(leftover, fs::file_time_type::clock::now() - std::chrono::hours(24 * 60));
-  auto removed = prune_plans(a_key(), folder.path, 30);
-  REQUIRE_OK(removed);
-  CHECK(removed.value() == 1);
-  CHECK(!fs::exists(old));
-  CHECK(!fs::exists(fs::path(old).replace_extension(".lock")));
-  CHECK(!fs::exists(leftover));
-  for (const fs::path& kept : {same, other_gpu, used, other_model}) CHECK(fs::exists(kept));
-  PlanKey unknown = a_key();
-  unknown.model = "no-such-model";
-  CHECK(prune_plans(unknown, folder.path, 30).value() == 0);
-  // Finding a plan is using it.
-  PlanKey used_key = a_key();
-  used_key.tensorrt_version -= 2;
-  fs::last_write_time(used, fs::file_time_type::clock::now() - std::chrono::hours(24 * 90));
-  REQUIRE_OK(find_plan(used_key, folder.path));
-  CHECK(prune_plans(a_key(), folder.path, 30).value() == 0);
 }
 
 CASE("the engine cache is where the option, the environment or the platform says") {

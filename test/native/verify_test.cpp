@@ -14,6 +14,7 @@
 
 #include "check.h"
 #include "encoder/encoder.h"
+#include "engine/graph_side.h"
 #include "engine/ort/ort_engine.h"
 #include "engine/tensorrt/verify_limits.h"
 #include "golden.h"
@@ -156,6 +157,44 @@ CASE("the graphs of other exporters are filled and compared, too") {
   same("tiny-sherpa/decoder.onnx", predictor_shape(1));
   same("tiny-sherpa/joiner.onnx", decoder);
   same("tiny-80-none/encoder.onnx", encoder_shape());
+}
+
+CASE("a batch that the graph has fixed is the batch of the trial") {
+  const auto fixed = [](const std::shared_ptr<Engine>& engine, std::int64_t batch, Spoiled::Spoil how) {
+    auto told = spoil(engine, std::move(how));
+    for (auto* tensors : {&told->told.inputs, &told->told.outputs}) {
+      for (TensorSpec& tensor : *tensors) {
+        Shape shape;
+        for (std::size_t axis = 0; axis < tensor.rank; ++axis)
+          shape.push(axis == batch_axis(tensor, GraphSide::encoder) ? batch : tensor.shape[axis]);
+        tensor.shape = shape;
+      }
+    }
+    return told;
+  };
+  const auto nothing = [](const TensorSpec&, const TensorView&) {};
+  const auto encoder = load(demo + "encoder.onnx");
+  const VerifyShape shape = encoder_shape();
+  for (const std::int64_t batch : {1, 2, 5}) {
+    const auto report = verify(fixed(encoder, batch, nothing), fixed(encoder, batch, nothing), shape);
+    REQUIRE_OK(report);
+    std::size_t frames = 0;
+    for (std::int64_t row = 0; row < batch; ++row)
+      frames += static_cast<std::size_t>(shape.encoded_lengths[static_cast<std::size_t>(row) % 3]);
+    CHECK(report.value().outputs[0].values == frames * 128);
+    // A builder may know it where the graph leaves it open.
+    REQUIRE_OK(verify(encoder, fixed(encoder, batch, nothing), shape));
+  }
+  // Frames beyond a row's length still do not count, valid ones do.
+  const auto set = [&](std::int64_t row, std::int64_t frame) {
+    return fixed(encoder, 2, [=](const TensorSpec& spec, const TensorView& view) {
+      if (spec.name != "encoded") return;
+      const std::int64_t at = (row * view.shape[1] + frame) * view.shape[2];
+      floats(view)[static_cast<std::size_t>(at)] = std::numeric_limits<float>::quiet_NaN();
+    });
+  };
+  REQUIRE_OK(verify(fixed(encoder, 2, nothing), set(1, 2), shape));
+  CHECK(refused(verify(fixed(encoder, 2, nothing), set(1, 1), shape), "encoded"));
 }
 
 CASE("a report tells what was seen") {

@@ -6,8 +6,11 @@ import {
   type AsrErrorCode,
   type BuiltEngine,
   buildEngines,
+  type CachedEngine,
   type DeviceChoice,
   type EngineProgress,
+  listEngines,
+  pruneEngines,
   Recognizer,
   type Session,
   type SessionEvent,
@@ -66,6 +69,10 @@ export async function engines(signal: AbortSignal): Promise<string[]> {
     signal,
     onEngineProgress,
   });
+  await buildEngines({ model: 'demo-en', versionCompatible: true, hardwareCompatible: true });
+  const gone: CachedEngine[] = await pruneEngines({ unusedDays: 7, dryRun: true });
+  for (const { header, trials, lastUsed, damage } of [...gone, ...(await listEngines({ model: 'demo-en' }))])
+    void `${header.graph} ${trials[0]?.seen} ${lastUsed.getTime()} ${damage ?? ''}`;
   await using asr = await Recognizer.open({
     model: 'demo-en',
     device: 'cuda:1',

@@ -25,6 +25,12 @@ export function findRtx(): Rtx | string {
     : { tensorrt, plugins };
 }
 
+/** The folder of what stands in for a driver, a TensorRT and our plug-ins in native tests, if it was built. */
+export function findStandIns(): string | undefined {
+  const folder = path.join(root, 'build', 'cmake', 'test', 'native', 'stand_ins', 'gpu');
+  return existsSync(path.join(folder, 'libtrt_asr_onnxruntime.so')) ? folder : undefined;
+}
+
 export interface Ran {
   status: unknown;
   stdout: string;

@@ -1,9 +1,19 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { AsrError as AsrErrorType, BuiltEngine, EngineProgress } from '../../dist/index';
+import type { AsrError as AsrErrorType, BuiltEngine, CachedEngine, EngineProgress } from '../../dist/index';
 import { root, run, start, tiny } from './cli_support';
 import { findRtx, hasDriver, type Ran, script } from './cuda_support';
 
@@ -52,6 +62,8 @@ describe('buildEngines refuses', () => {
     ['engineCacheDir', ''],
     ['tensorrtPath', 5],
     ['cacheDir', ''],
+    ['versionCompatible', 1],
+    ['hardwareCompatible', 'ampere'],
     ['rebuild', 'yes'],
     ['offline', 1],
     ['signal', {}],
@@ -358,6 +370,37 @@ function withRtx(tensorrt: string, plugins: string): void {
       if (hasDriver) return;
       expect(verdict).toBe('whole, and of the TensorRT that is here; not loaded: no GPU that can be used');
       expect(layers).toBeNull();
+    });
+
+    test('list-engines and prune-engines know the engines, and keep what this TensorRT can use', async () => {
+      const listed = await run('list-engines', '--engine-cache', cache, '--json');
+      expect(listed).toMatchObject({ code: 0, stderr: '' });
+      const found = (JSON.parse(listed.stdout) as { engines: CachedEngine[] }).engines;
+      expect(found.map((engine) => engine.path).sort()).toEqual(engines.map((engine) => engine.path).sort());
+      for (const engine of found) {
+        expect(graphs).toContain(engine.header.graph);
+        expect(engine.header.targets).toBe('89 120');
+        expect(engine.trials).toEqual([]);
+      }
+      const text = await run('list-engines', '--engine-cache', cache);
+      expect(text.stdout).toMatch(/ encoder +fp16 +TensorRT-RTX 1\.\d+\.\d+ +for 89 120 /);
+      const old = new Date(Date.now() - 40 * 86_400_000);
+      for (const engine of found) utimesSync(engine.path, old, old);
+      const prune = (...more: string[]) =>
+        run('prune-engines', '--engine-cache', cache, '--tensorrt', tensorrt, ...more);
+      expect(await prune()).toMatchObject({ code: 0, stdout: 'deleted: 0 files, 0 B\n' });
+      const all = await prune('--all', '--dry-run');
+      expect(all.code).toBe(0);
+      expect(all.stdout).toMatch(/would be deleted: 3 files, /);
+      for (const engine of engines) expect(existsSync(engine.path)).toBe(true);
+    });
+
+    test('compatibility that TensorRT-RTX has not got is refused', async () => {
+      for (const flag of ['--version-compatible', '--hardware-compatible']) {
+        const { code, stderr } = await run('build-engines', ...arguments_(), flag);
+        expect(code).toBe(2);
+        expect(stderr).toContain('ERR_BAD_ARGUMENT');
+      }
     });
 
     test('inspect-engine without TensorRT still reads the header', async () => {

@@ -21,11 +21,17 @@ constexpr std::uint32_t input = 1, output = 2, name = 3, op_type = 4, attribute 
 }
 namespace attribute_field {
 constexpr std::uint32_t name = 1, real = 2, integer = 3, text = 4, tensor = 5, graph = 6, integers = 8,
-                        graphs = 11, type = 20;
+                        tensors = 10, graphs = 11, type = 20, sparse = 22;
 }
 namespace tensor_field {
 constexpr std::uint32_t dims = 1, type = 2, floats = 4, integers32 = 5, integers64 = 7, name = 8, raw = 9,
                         external = 13, location = 14;
+}
+namespace function_field {
+constexpr std::uint32_t node = 7;
+}
+namespace sparse_field {
+constexpr std::uint32_t values = 1, indices = 2;
 }
 constexpr std::uint64_t attribute_kind_integer = 2;
 constexpr std::string_view cast_op = "Cast";
@@ -49,7 +55,7 @@ class Parser {
           return {};
         case model_field::function:
           ++out.functions;
-          return {};
+          return function(field);
         case model_field::opset:
           return opset(field, out.opsets.emplace_back());
         case model_field::metadata:
@@ -63,6 +69,7 @@ class Parser {
       }
     }));
     if (!has_graph) return broken(whole_, "the model", "no graph");
+    out.external = std::move(external_);
     return {};
   }
 
@@ -91,6 +98,23 @@ class Parser {
   Status within(const Field& holder, const char* part, const Visit& visit) {
     if (holder.type != WireType::bytes) return broken(holder.whole, part, "a number in place of a message");
     return each(holder.payload, part, visit);
+  }
+
+  /// Functions are counted and not kept, but for the files that their constants lie in.
+  Status function(const Field& holder) {
+    return within(holder, "a function", [&](const Field& field) -> Status {
+      if (field.number != function_field::node) return {};
+      Node unused;
+      return node(field, unused, 0);
+    });
+  }
+
+  Status sparse(const Field& holder) {
+    return within(holder, "a sparse tensor", [&](const Field& field) -> Status {
+      if (field.number != sparse_field::values && field.number != sparse_field::indices) return {};
+      Tensor unused;
+      return tensor(field, unused);
+    });
   }
 
   Status opset(const Field& holder, Opset& out) {
@@ -128,7 +152,7 @@ class Parser {
           return value(field, out.values.emplace_back());
         case graph_field::sparse:
           out.sparse = true;
-          return {};
+          return sparse(field);
         default:
           return {};
       }
@@ -185,6 +209,12 @@ class Parser {
           return {};
         case attribute_field::tensor:
           return tensor(field, out.tensor.emplace());
+        case attribute_field::tensors: {
+          Tensor unused;
+          return tensor(field, unused);
+        }
+        case attribute_field::sparse:
+          return sparse(field);
         case attribute_field::graph:
         case attribute_field::graphs:
           return graph(field, owner.subgraphs.emplace_back(), depth + 1);
@@ -197,6 +227,12 @@ class Parser {
   }
 
   Status tensor(const Field& holder, Tensor& out) {
+    TRT_ASR_TRY(tensor_fields(holder, out));
+    if (out.external) external_.push_back(out.location);
+    return {};
+  }
+
+  Status tensor_fields(const Field& holder, Tensor& out) {
     return within(holder, "a tensor", [&](const Field& field) -> Status {
       switch (field.number) {
         case tensor_field::dims:
@@ -291,6 +327,7 @@ class Parser {
 
   Bytes whole_;
   std::size_t items_ = 0;
+  std::vector<std::string_view> external_;
 };
 
 /// What a GraphProto with other nodes consists of, in order.

@@ -117,6 +117,8 @@ struct Model {
   std::vector<Opset> opsets;
   std::vector<std::pair<std::string_view, std::string_view>> metadata;
   std::size_t functions = 0;  ///< Operators that the file defines itself.
+  /// Files that elements of tensors lie in, wherever in the graph the tensors stand; once for each tensor.
+  std::vector<std::string_view> external;
   Graph graph;
 };
 

@@ -87,11 +87,19 @@ EngineInfo OnnxFile::info() const {
   return info;
 }
 
+Status OnnxFile::check_external() const {
+  for (const std::string_view location : model_.external) {
+    TRT_ASR_REQUIRE(is_beside(location), model_corrupt, "weights of " + path_.string(),
+                    "a file in the graph's folder or below it", std::string(location),
+                    "Export the model again, with its weights beside it.");
+  }
+  return {};
+}
+
 std::map<std::string, std::filesystem::path> OnnxFile::external_files() const {
   std::map<std::string, std::filesystem::path> files;
-  for (const Tensor& tensor : model_.graph.initializers) {
-    if (tensor.external && is_beside(tensor.location))
-      files.emplace(tensor.location, path_.parent_path() / tensor.location);
+  for (const std::string_view location : model_.external) {
+    if (is_beside(location)) files.emplace(location, path_.parent_path() / location);
   }
   return files;
 }

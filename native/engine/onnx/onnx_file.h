@@ -23,7 +23,11 @@ class OnnxFile {
   /// What it says of itself, as an engine would tell it.
   [[nodiscard]] EngineInfo info() const;
 
-  /// Paths of the files that its weights lie in, by the names that the graph has for them.
+  /// Errors: ERR_MODEL_CORRUPT naming weights that lie elsewhere than in the graph's folder or below it:
+  /// those are never read.
+  [[nodiscard]] Status check_external() const;
+  /// Paths of the files that its weights lie in, by the names that the graph has for them: initialisers and
+  /// constants, those of subgraphs too.
   [[nodiscard]] std::map<std::string, std::filesystem::path> external_files() const;
   /// The elements of a tensor that lie in another file, which is mapped at the first call; nothing when they
   /// cannot be read.

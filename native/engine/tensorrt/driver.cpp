@@ -81,7 +81,8 @@ Result<Gpu> describe(const Calls& calls, std::int32_t index) {
 }  // namespace
 
 std::int32_t Driver::major() const {
-  return release.empty() ? cuda_version : std::atoi(release.c_str());
+  const int major = std::atoi(release.c_str());
+  return major > 0 ? major : cuda_version;
 }
 
 std::string Driver::text() const {

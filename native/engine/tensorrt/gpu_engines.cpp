@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "base/contract.h"
@@ -58,16 +59,29 @@ Result<std::shared_ptr<GpuEngines>> GpuEngines::open(GpuOptions options) noexcep
   TRT_ASR_REQUIRE(with_gpu || found.tensorrt->flavour == "rtx", bad_argument, "compute capabilities",
                   "none: only TensorRT-RTX builds for a GPU that is not at hand", found.tensorrt->text(),
                   "Build on the machine with the GPU, or install TensorRT-RTX.");
+  const bool compatible = options.version_compatible || options.hardware_compatible;
+  TRT_ASR_REQUIRE(!compatible || found.tensorrt->flavour != "rtx", bad_argument,
+                  "version and hardware compatibility",
+                  "none: plans of TensorRT-RTX run with their own release alone", found.tensorrt->text(),
+                  "Name compute capabilities to build for several GPUs, or use TensorRT 10 or 11.");
   TRT_ASR_ASSIGN(const Runtime* const runtime, Runtime::open(*found.tensorrt));
   auto engines = std::shared_ptr<GpuEngines>(new GpuEngines(std::move(options), runtime));
+  PlanMachine& machine = engines->machine_;
+  machine.tensorrt_flavour = found.tensorrt->flavour;
+  machine.tensorrt_version = found.tensorrt->version;
   if (!with_gpu) return engines;
 
   const std::int32_t gpu = engines->options_.gpu;
   const auto count = static_cast<std::int32_t>(found.driver->gpus.size());
   TRT_ASR_REQUIRE(gpu >= 0 && gpu < count, backend_unavailable, "device", "a GPU below " + show(count), gpu,
                   "Name a GPU that is there.");
-  engines->gpu_ = found.driver->gpus[static_cast<std::size_t>(gpu)];
-  engines->driver_major_ = found.driver->major();
+  const Gpu& taken = found.driver->gpus[static_cast<std::size_t>(gpu)];
+  machine.gpu = taken.name;
+  machine.compute_capability = taken.compute_capability;
+  machine.driver_major = found.driver->major();
+  TRT_ASR_REQUIRE(!engines->options_.hardware_compatible || taken.compute_capability >= gpu_class_capability,
+                  bad_argument, "hardware compatibility", std::string("a GPU that is ") + gpu_class,
+                  taken.name, "Build without it.");
   engines->driver_text_ = found.driver->text();
   engines->device_ = {found.cuda, gpu};
   TRT_ASR_TRY(engines->device_.use());
@@ -77,7 +91,7 @@ Result<std::shared_ptr<GpuEngines>> GpuEngines::open(GpuOptions options) noexcep
 }
 
 std::string GpuEngines::where() const {
-  return gpu_.name + ", " + show(gpu_.compute_capability) + ", driver " + driver_text_;
+  return machine_.gpu + ", " + show(machine_.compute_capability) + ", driver " + driver_text_;
 }
 
 Result<PlanKey> GpuEngines::key_of(const GraphRequest& request,
@@ -87,6 +101,7 @@ Result<PlanKey> GpuEngines::key_of(const GraphRequest& request,
   key.graph = request.graph;
   TRT_ASR_ASSIGN(key.onnx_sha256, digest_file(request.path, options_.cache));
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
+  TRT_ASR_TRY(file->check_external());
   for (const auto& [name, path] : file->external_files()) {
     TRT_ASR_ASSIGN(std::string digest, digest_file(path, options_.cache));
     key.external_data.emplace_back(name, std::move(digest));
@@ -94,19 +109,17 @@ Result<PlanKey> GpuEngines::key_of(const GraphRequest& request,
   if (!options_.contract.empty()) {
     TRT_ASR_ASSIGN(key.contract_sha256, digest_file(options_.contract, options_.cache));
   }
-  key.tensorrt_flavour = tensorrt().flavour;
-  key.tensorrt_version = tensorrt().version;
-  key.gpu = gpu_.name;
-  key.compute_capability = gpu_.compute_capability;
+  key.version_compatible = options_.version_compatible;
+  key.hardware_compatible = options_.hardware_compatible;
+  aim(key, machine_);
   key.targets = options_.targets;
-  key.driver_major = driver_major_;
+  std::sort(key.targets.begin(), key.targets.end());
+  key.targets.erase(std::unique(key.targets.begin(), key.targets.end()), key.targets.end());
   key.precision = options_.precision;
   for (const InputProfile& profile : profiles)
     key.profiles.push_back(
         {profile.name, extents_of(profile.min), extents_of(profile.opt), extents_of(profile.max)});
   key.tf32 = options_.tf32;
-  key.version_compatible = options_.version_compatible;
-  key.hardware_compatible = options_.hardware_compatible;
   return key;
 }
 
@@ -117,7 +130,7 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
   cast.file = request.path;
   cast.external = [file](const onnx::Tensor& tensor) { return file->external(tensor); };
   TRT_ASR_ASSIGN(const std::vector<std::byte> graph,
-                 onnx::cast_graph(file->bytes(), dtype_of(options_.precision), cast));
+                 onnx::cast_graph(file->bytes(), dtype_of(key.precision), cast));
 
   std::vector<TrtAsrProfile> c_profiles;
   for (const InputProfile& profile : profiles) c_profiles.push_back(c_profile(profile));
@@ -127,13 +140,15 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
   given.onnx_path = request.path.c_str();
   given.profiles = c_profiles.data();
   given.profiles_count = c_profiles.size();
-  given.tf32 = options_.tf32 ? 1 : 0;
-  given.version_compatible = options_.version_compatible ? 1 : 0;
-  given.hardware_compatible = options_.hardware_compatible ? 1 : 0;
+  // What is built is what the key says.
+  given.tf32 = key.tf32 ? 1 : 0;
+  given.version_compatible = key.version_compatible ? 1 : 0;
+  given.hardware_compatible = key.hardware_compatible ? 1 : 0;
   given.optimization_level = key.optimization_level;
+  given.workspace_bytes = key.workspace_bytes;
   // RTX at the GPU at hand: 1 stands for it.
   const std::vector<std::int32_t> current{1};
-  const std::vector<std::int32_t>& targets = options_.targets.empty() ? current : options_.targets;
+  const std::vector<std::int32_t>& targets = key.targets.empty() ? current : key.targets;
   if (tensorrt().flavour == "rtx") {
     given.compute_capabilities = targets.data();
     given.compute_capabilities_count = targets.size();
@@ -158,17 +173,19 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
 }
 
 Result<std::shared_ptr<TrtEngine>> GpuEngines::load(const GraphRequest& request,
-                                                    std::span<const std::byte> plan) const {
+                                                    std::span<const std::byte> plan,
+                                                    const PlanKey& key) const {
   TRT_ASR_TRY(device_.use());
-  TRT_ASR_ASSIGN(std::shared_ptr<LoadedPlan> loaded, runtime_->load(plan, options_.version_compatible));
+  TRT_ASR_ASSIGN(std::shared_ptr<LoadedPlan> loaded, runtime_->load(plan, key.version_compatible));
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
   TRT_ASR_TRY(loaded->arrange(file->info()));
   return TrtEngine::create(device_, std::move(loaded));
 }
 
-Result<std::string> GpuEngines::try_plan(const GraphRequest& request, std::span<const std::byte> plan) const {
+Result<std::string> GpuEngines::try_plan(const GraphRequest& request, std::span<const std::byte> plan,
+                                         const PlanKey& key) const {
   const ExitGuard guard;
-  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> candidate, load(request, plan));
+  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> candidate, load(request, plan, key));
   if (options_.progress) options_.progress({request.graph, "compare with ONNX Runtime", 0, 1});
   TRT_ASR_ASSIGN(std::shared_ptr<Engine> reference, load_ort_engine({request.path, 1}));
   TRT_ASR_ASSIGN(const VerifyReport report,
@@ -176,7 +193,8 @@ Result<std::string> GpuEngines::try_plan(const GraphRequest& request, std::span<
   return report.text();
 }
 
-Result<Plan> GpuEngines::plan(const GraphRequest& request, bool rebuild) noexcept {
+Result<Plan> GpuEngines::find_or_build(const GraphRequest& request, bool rebuild,
+                                       std::optional<PlanMachine> machine) const {
   const HeapOwnerScope owner(HeapOwner::library);
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
   TRT_ASR_ASSIGN(const std::vector<InputProfile> profiles,
@@ -188,27 +206,37 @@ Result<Plan> GpuEngines::plan(const GraphRequest& request, bool rebuild) noexcep
   wanted.build = [&](const PlanSink& sink) { return build(request, key, profiles, sink); };
   if (options_.targets.empty()) {
     wanted.check.where = where();
-    wanted.check.run = [&](std::span<const std::byte> bytes) { return try_plan(request, bytes); };
+    wanted.check.run = [&](std::span<const std::byte> bytes, const PlanKey& of) {
+      return try_plan(request, bytes, of);
+    };
   }
   wanted.waiter.cancelled = options_.cancelled;
   wanted.waiter.told = [&](const std::string& text) {
     if (options_.progress) options_.progress({request.graph, text, 0, 1});
   };
   wanted.rebuild = rebuild;
+  wanted.machine = std::move(machine);
   return get_or_build(wanted);
+}
+
+Result<Plan> GpuEngines::plan(const GraphRequest& request, bool rebuild) noexcept {
+  return find_or_build(request, rebuild, std::nullopt);
 }
 
 Result<std::shared_ptr<TrtEngine>> GpuEngines::engine(const GraphRequest& request) noexcept {
   // Never destroyed: a worker thread may close its recognizer after the static destructors have run.
   static std::mutex mutex;
-  static auto& shared = *new std::map<std::pair<std::int32_t, std::string>, std::weak_ptr<TrtEngine>>;
-  TRT_ASR_ASSIGN(const Plan ready, plan(request));
-  // The plan's file names all that the engine depends on. Loading under the lock makes two recognizers that
+  using Place = std::tuple<std::int32_t, const Runtime*, std::string>;
+  static auto& shared = *new std::map<Place, std::weak_ptr<TrtEngine>>;
+  TRT_ASR_ASSIGN(const Plan ready, find_or_build(request, false, machine_));
+  // The plan's file names all that the engine depends on but the TensorRT that runs it, which may be a later
+  // one than the plan's. Loading under the lock makes two recognizers that
   // open at once wait for one load instead of holding the weights twice.
   const std::lock_guard lock(mutex);
-  std::weak_ptr<TrtEngine>& known = shared[{options_.gpu, ready.file.path().string() + '\n' + request.path}];
+  std::weak_ptr<TrtEngine>& known =
+      shared[{options_.gpu, runtime_, ready.file.path().string() + '\n' + request.path}];
   if (std::shared_ptr<TrtEngine> loaded = known.lock()) return loaded;
-  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> loaded, load(request, ready.bytes()));
+  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> loaded, load(request, ready.bytes(), ready.key));
   known = loaded;
   return loaded;
 }

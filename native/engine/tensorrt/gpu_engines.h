@@ -37,6 +37,8 @@ struct GpuOptions {
   /// hand.
   std::vector<std::int32_t> targets;
   bool tf32 = false;
+  /// TensorRT 10 and 11 alone: plans that later releases of the major run, too, and plans that every GPU of
+  /// `gpu_class` runs.
   bool version_compatible = false;
   bool hardware_compatible = false;
   std::function<void(const BuildProgress&)>
@@ -56,14 +58,17 @@ struct GraphRequest {
 class GpuEngines {
  public:
   /// Finds TensorRT and the GPU. With targets no GPU is needed. Errors: ERR_BACKEND_UNAVAILABLE that lists
-  /// what was looked for.
+  /// what was looked for; ERR_BAD_ARGUMENT for what the TensorRT that was found does not build.
   [[nodiscard]] static Result<std::shared_ptr<GpuEngines>> open(GpuOptions options) noexcept;
 
-  /// The plan of a graph: found, or built. Errors: ERR_ENGINE_BUILD (the parser's or builder's own words;
-  /// quantised graphs by name), ERR_CLOSED (cancelled), ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT.
+  /// The plan of a graph that the options ask for: found, or built. Errors: ERR_ENGINE_BUILD (the parser's or
+  /// builder's own words; quantised graphs by name), ERR_CLOSED (cancelled), ERR_MODEL_NOT_FOUND,
+  /// ERR_MODEL_CORRUPT.
   [[nodiscard]] Result<Plan> plan(const GraphRequest& request, bool rebuild = false) noexcept;
 
-  /// The engine of a graph. Errors: those of `plan`, ERR_ENGINE_STALE, ERR_DEVICE_MEMORY.
+  /// The engine of a graph, of its plan, or of another one that runs here (`runs_on`): built ahead for this
+  /// GPU's compute capability, for a class of GPUs, by an earlier TensorRT. Errors: those of `plan`,
+  /// ERR_ENGINE_STALE, ERR_DEVICE_MEMORY.
   [[nodiscard]] Result<std::shared_ptr<TrtEngine>> engine(const GraphRequest& request) noexcept;
 
   [[nodiscard]] const TensorRt& tensorrt() const noexcept { return runtime_->tensorrt(); }
@@ -74,18 +79,21 @@ class GpuEngines {
 
   [[nodiscard]] Result<PlanKey> key_of(const GraphRequest& request,
                                        const std::vector<InputProfile>& profiles) const;
+  [[nodiscard]] Result<Plan> find_or_build(const GraphRequest& request, bool rebuild,
+                                           std::optional<PlanMachine> machine) const;
   [[nodiscard]] Status build(const GraphRequest& request, const PlanKey& key,
                              const std::vector<InputProfile>& profiles, const PlanSink& sink) const;
-  [[nodiscard]] Result<std::string> try_plan(const GraphRequest& request,
-                                             std::span<const std::byte> plan) const;
+  [[nodiscard]] Result<std::string> try_plan(const GraphRequest& request, std::span<const std::byte> plan,
+                                             const PlanKey& key) const;
+  /// `key`: of the plan.
   [[nodiscard]] Result<std::shared_ptr<TrtEngine>> load(const GraphRequest& request,
-                                                        std::span<const std::byte> plan) const;
+                                                        std::span<const std::byte> plan,
+                                                        const PlanKey& key) const;
   [[nodiscard]] std::string where() const;
 
   GpuOptions options_;
   const Runtime* runtime_;
-  Gpu gpu_;
-  std::int32_t driver_major_ = 0;
+  PlanMachine machine_;
   std::string driver_text_;
   cuda::Device device_;
 };

@@ -11,11 +11,12 @@ namespace trt_asr::trt {
 
 namespace {
 
-/// Whether the plan is of the TensorRT that is here; "" when it is.
+/// Whether the TensorRT that is here runs the plan; "" when it does.
 std::string other_tensorrt(const std::string& header, const TensorRt& found) {
-  const std::string mine = found.flavour + " " + show(found.version);
+  if (runs_with(header, found.flavour, found.version)) return "";
   const std::string theirs = key_value(header, "tensorrt").value_or("none");
-  return mine == theirs ? "" : "cannot be used: made by TensorRT " + theirs + ", here is " + mine;
+  return "cannot be used: made by TensorRT " + theirs + ", here is " + found.flavour + " " +
+         show(found.version);
 }
 
 Result<std::string> layers_of(const SealedFile& file, const Survey& found, const Runtime& runtime,

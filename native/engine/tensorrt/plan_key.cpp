@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -76,6 +77,17 @@ Status check_key(const PlanKey& key) {
   return {};
 }
 
+/// A line for each file; one for all where they are many, as a header has no room for hundreds.
+std::string data_lines(const std::vector<std::pair<std::string, std::string>>& files) {
+  // CONTRACT: files of weights that have lines of their own. SOURCE: none; NeMo's own export of a 0.6 B
+  // encoder has 295. WHY: 16 KiB of a plan's header hold its key.
+  constexpr std::size_t lines_max = 16;
+  std::string lines;
+  for (const auto& [name, digest] : files) lines += key_line("data " + name, digest);
+  if (files.size() <= lines_max) return lines;
+  return key_line("data of " + show(files.size()) + " files", hex(sha256(lines.data(), lines.size())));
+}
+
 std::string make_text(PlanKey key) {
   std::sort(key.external_data.begin(), key.external_data.end());
   std::sort(key.targets.begin(), key.targets.end());
@@ -84,7 +96,7 @@ std::string make_text(PlanKey key) {
   });
   std::string text = key_line("model", key.model) + key_line("graph", key.graph);
   text += key_line("onnx", key.onnx_sha256);
-  for (const auto& [name, digest] : key.external_data) text += key_line("data " + name, digest);
+  text += data_lines(key.external_data);
   text += key_line("contract", key.contract_sha256.empty() ? "none" : key.contract_sha256);
   text += key_line("tensorrt", tensorrt_text(key));
   text += key_line("gpu", key.gpu.empty() ? "any" : key.gpu);
@@ -106,6 +118,29 @@ std::string make_text(PlanKey key) {
   return text;
 }
 
+std::optional<std::int32_t> number_of(std::string_view text) noexcept {
+  std::int32_t number = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (fault != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+/// "89 120", or "none". What is no list gives a list whose text is another one.
+std::vector<std::int32_t> targets_of(std::string_view text) {
+  std::vector<std::int32_t> targets;
+  while (!text.empty()) {
+    const std::size_t end = text.find(' ');
+    if (const auto target = number_of(text.substr(0, end))) targets.push_back(*target);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return targets;
+}
+
+bool runs_with(const PlanKey& key, const std::string& flavour, std::int32_t version) noexcept {
+  if (key.tensorrt_flavour != flavour) return false;
+  return key.tensorrt_version == version || (key.version_compatible && key.tensorrt_version < version);
+}
+
 /// Takes the next line, without its end, off the text.
 std::string_view take_line(std::string_view& text) noexcept {
   const std::size_t end = text.find('\n');
@@ -118,6 +153,26 @@ std::pair<std::string_view, std::string_view> parted(std::string_view line) noex
   const std::size_t colon = line.find(": ");
   if (colon == std::string_view::npos) return {line, {}};
   return {line.substr(0, colon), line.substr(colon + 2)};
+}
+
+/// The key with the header's lines in place of those that tell where a plan runs. A line that is missing or
+/// malformed gives a value whose text is another one.
+PlanKey where_of(PlanKey key, std::string_view header) {
+  const auto value = [&](const char* name) { return key_value(header, name).value_or(""); };
+  const auto number = [&](const char* name) { return number_of(value(name)).value_or(-1); };
+  const std::string tensorrt = value("tensorrt");
+  const std::size_t space = tensorrt.find(' ');
+  key.tensorrt_flavour = tensorrt.substr(0, space);
+  key.tensorrt_version =
+      space == std::string::npos ? 0 : number_of(std::string_view(tensorrt).substr(space + 1)).value_or(0);
+  key.gpu = value("gpu");
+  if (key.gpu == "any") key.gpu.clear();
+  key.compute_capability = number("compute_capability");
+  key.targets = targets_of(value("targets"));
+  key.driver_major = number("driver_major");
+  key.version_compatible = value("version_compatible") == "1";
+  key.hardware_compatible = value("hardware_compatible") == "1";
+  return key;
 }
 
 struct CloseFile {
@@ -267,6 +322,47 @@ std::optional<KeyDifference> first_difference(std::string_view expected, std::st
                          given.empty() ? "no such line" : std::string(given)};
   }
   return std::nullopt;
+}
+
+void aim(PlanKey& key, const PlanMachine& machine) {
+  key.tensorrt_flavour = machine.tensorrt_flavour;
+  key.tensorrt_version = machine.tensorrt_version;
+  key.gpu = key.hardware_compatible ? gpu_class : machine.gpu;
+  key.compute_capability = key.hardware_compatible ? gpu_class_capability : machine.compute_capability;
+  key.driver_major = key.hardware_compatible ? 0 : machine.driver_major;
+}
+
+bool runs_on(const PlanKey& key, const PlanMachine& machine) noexcept {
+  if (!runs_with(key, machine.tensorrt_flavour, machine.tensorrt_version)) return false;
+  if (!key.targets.empty()) {
+    return std::find(key.targets.begin(), key.targets.end(), machine.compute_capability) != key.targets.end();
+  }
+  if (key.hardware_compatible) return machine.compute_capability >= key.compute_capability;
+  return key.gpu == machine.gpu && key.compute_capability == machine.compute_capability &&
+         key.driver_major == machine.driver_major;
+}
+
+bool runs_with(std::string_view header, const std::string& flavour, std::int32_t version) noexcept {
+  try {
+    return runs_with(where_of({}, header), flavour, version);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+std::optional<PlanKey> portable_key(const PlanKey& wanted, std::string_view header) {
+  PlanKey key = where_of(wanted, header);
+  const std::string text = make_text(key);
+  if (!header.starts_with(text)) return std::nullopt;
+  return key;
+}
+
+bool is_nearer(const PlanKey& a, const PlanKey& b) noexcept {
+  const auto distance = [](const PlanKey& key) {
+    return std::tuple(key.hardware_compatible, key.version_compatible, -key.tensorrt_version,
+                      key.targets.size());
+  };
+  return distance(a) < distance(b);
 }
 
 Result<std::string> plan_key_text(const PlanKey& key) noexcept {

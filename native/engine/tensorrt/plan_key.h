@@ -1,5 +1,7 @@
 #pragma once
-// What a TensorRT plan depends on. A plan is used only where every line of this is the same.
+// What a TensorRT plan depends on. Where a plan runs is told by some lines of its key (TensorRT, GPU, compute
+// capability, targets, driver, compatibility), what it computes by all others: those are the same wherever it
+// is used.
 
 #include <cstdint>
 #include <filesystem>
@@ -29,6 +31,15 @@ struct PlanProfile {
   std::vector<std::int64_t> max;
 };
 
+/// A machine, as far as plans depend on it.
+struct PlanMachine {
+  std::string tensorrt_flavour;         ///< "10", "11" or "rtx"
+  std::int32_t tensorrt_version = 0;    ///< As getInferLibVersion counts, e.g. 101601.
+  std::string gpu;                      ///< "NVIDIA H200"; empty where plans are made for no GPU at hand.
+  std::int32_t compute_capability = 0;  ///< 90 for 9.0; 0 as above.
+  std::int32_t driver_major = 0;        ///< 580; 0 as above.
+};
+
 /// Digests are 64 lower-case hexadecimal digits, as `digest_file` gives them.
 struct PlanKey {
   std::string model;        ///< For people and for the folder; may be empty.
@@ -36,22 +47,53 @@ struct PlanKey {
   std::string onnx_sha256;  ///< Of the fp32 graph as it lies in the model's folder.
   /// Weights beside the graph: name as the graph has it, digest.
   std::vector<std::pair<std::string, std::string>> external_data;
-  std::string contract_sha256;          ///< Of contract.json; empty where the model has none.
-  std::string tensorrt_flavour;         ///< "10", "11" or "rtx"
-  std::int32_t tensorrt_version = 0;    ///< As getInferLibVersion counts, e.g. 101601.
-  std::string gpu;                      ///< "NVIDIA H200"; empty for a plan that is made for no GPU at hand.
-  std::int32_t compute_capability = 0;  ///< 90 for 9.0; 0 as above.
-  std::vector<std::int32_t> targets;    ///< RTX alone: compute capabilities the plan is made for.
-  std::int32_t driver_major = 0;        ///< 580; 0 where no driver took part.
+  std::string contract_sha256;        ///< Of contract.json; empty where the model has none.
+  std::string tensorrt_flavour;       ///< "10", "11" or "rtx"
+  std::int32_t tensorrt_version = 0;  ///< As getInferLibVersion counts, e.g. 101601.
+  /// "NVIDIA H200"; `gpu_class` of a hardware-compatible plan; empty for one that is made for no GPU at hand.
+  std::string gpu;
+  /// 90 for 9.0; the least one of a hardware-compatible plan; 0 for a plan that is made for no GPU at hand.
+  std::int32_t compute_capability = 0;
+  std::vector<std::int32_t> targets;  ///< RTX alone: compute capabilities the plan is made for.
+  std::int32_t driver_major = 0;  ///< 580; 0 where the plan is for no GPU at hand, or for a class of them.
   Precision precision = Precision::fp32;
   std::vector<PlanProfile> profiles;
   bool tf32 = false;
-  bool version_compatible = false;
-  bool hardware_compatible = false;
+  bool version_compatible = false;       ///< Runs with later TensorRTs of the same major, too.
+  bool hardware_compatible = false;      ///< Runs on every GPU of its class, under any driver that does.
   std::int32_t optimization_level = -1;  ///< -1: TensorRT's own.
   std::uint64_t workspace_bytes = 0;     ///< 0: TensorRT's own.
   std::int32_t builder = builder_revision;
 };
+
+/// GPUs that a hardware-compatible plan runs on, and the least compute capability of theirs. SOURCE:
+/// NvInfer.h, HardwareCompatibilityLevel::kAMPERE_PLUS.
+inline constexpr const char* gpu_class = "Ampere or newer";
+inline constexpr std::int32_t gpu_class_capability = 80;
+
+/// Writes the lines that tell where a plan runs: made on this machine, for it alone or for what the key's
+/// compatibility says.
+void aim(PlanKey& key, const PlanMachine& machine);
+
+/// Whether a plan of this key is made for the machine:
+/// - the TensorRT is the same; a version-compatible plan may be of an earlier release of the same major.
+///   SOURCE: NVIDIA's engine compatibility pages: later releases run it, earlier ones do not. WHY not another
+///   major, which the same pages allow within limits: a plug-in calls one major's headers alone;
+/// - targets: the GPU's compute capability is one of them;
+/// - a hardware-compatible plan: the GPU's compute capability is that of the class or later;
+/// - else GPU, compute capability and driver major are the same.
+[[nodiscard]] bool runs_on(const PlanKey& key, const PlanMachine& machine) noexcept;
+/// The first of these alone, of a plan's header; for when no GPU is known.
+[[nodiscard]] bool runs_with(std::string_view header, const std::string& flavour,
+                             std::int32_t version) noexcept;
+
+/// The key of a plan's header (from its first line of the key on), when it differs from `wanted` in nothing
+/// but the lines that tell where a plan runs; else nothing.
+[[nodiscard]] std::optional<PlanKey> portable_key(const PlanKey& wanted, std::string_view header);
+
+/// Of two keys that run on a machine, whether the first is the nearer one: made for exact GPUs before classes
+/// of them, for one TensorRT before several, for the later TensorRT, for fewer targets.
+[[nodiscard]] bool is_nearer(const PlanKey& a, const PlanKey& b) noexcept;
 
 /// The key as text, one `name: value` a line, in a fixed order; inputs and files are sorted, so that equal
 /// keys give equal text. Names and values from files are escaped: nothing in them can make another line.

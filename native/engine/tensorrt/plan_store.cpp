@@ -3,14 +3,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <ctime>
 #include <exception>
 #include <system_error>
 #include <vector>
 
 #include "base/contract.h"
+#include "engine/tensorrt/plan_catalog.h"
 
 namespace trt_asr {
 
@@ -18,8 +17,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* plan_kind = "plan";
 constexpr const char* not_tried = "none";
+// CONTRACT: most machines whose verdicts a plan's header holds. SOURCE: none. WHY: a header has 16 KiB for
+// them and the key; a machine whose verdict is dropped tries the plan again.
+constexpr int trials_max = 8;
 
 /// Calls something that may throw (callbacks, memory); nothing leaves.
 template <class T, class Body>
@@ -56,6 +57,7 @@ fs::path with_suffix(const fs::path& path, const char* suffix) {
 
 /// A key, made ready: its text, and where its plan lies.
 struct Place {
+  PlanKey key;
   std::string text;
   fs::path plan;
   fs::path lock;
@@ -64,7 +66,7 @@ struct Place {
     TRT_ASR_ASSIGN(std::string text, plan_key_text(key));
     TRT_ASR_REQUIRE(!cache.empty(), bad_argument, "engine cache", "a folder", "nothing", "");
     const fs::path plan = model_folder(key, cache) / (plan_key_digest(text) + ".plan");
-    return Place{std::move(text), plan, with_suffix(plan, ".lock")};
+    return Place{key, std::move(text), plan, with_suffix(plan, ".lock")};
   }
 };
 
@@ -78,7 +80,7 @@ Result<std::optional<Plan>> find_at(const Place& place) {
   TRT_ASR_ASSIGN(std::optional<SealedFile> file, SealedFile::open(place.plan, plan_kind, place.text));
   if (!file.has_value()) return std::optional<Plan>();
   mark_used(place.plan);
-  return std::optional<Plan>(Plan{std::move(*file), false});
+  return std::optional<Plan>(Plan{std::move(*file), place.key, false});
 }
 
 std::string check_lines(const std::string& where, const std::string& verdict) {
@@ -91,33 +93,44 @@ bool is_tried(const SealedFile& file, const PlanCheck& check) {
   return file.header().find("\n" + line) != std::string::npos;
 }
 
-/// What a process that was killed left behind. Only under the plan's lock: else it may be at work.
-void remove_leftovers(const fs::path& plan) {
-  std::error_code failed;
-  const std::string name = plan.filename().string();
-  for (fs::directory_iterator entry(plan.parent_path(), failed), end; !failed && entry != end;
-       entry.increment(failed)) {
-    std::error_code ignored;
-    if (SealedWriter::is_temporary(entry->path().filename().string(), name)) {
-      fs::remove(entry->path(), ignored);
-    }
+/// The lines of a verdict, and behind them those of the machines that a plan was tried on before.
+std::string trial_lines(const std::string& where, const std::string& verdict, const std::string& header) {
+  std::string lines = check_lines(where, verdict);
+  const std::string own = key_line("checked_on", where);
+  int count = 1;
+  for (std::size_t at = header.find("\nchecked_on: "); at != std::string::npos && count < trials_max;
+       at = header.find("\nchecked_on: ", at + 1)) {
+    const std::size_t end_of_first = header.find('\n', at + 1);
+    const std::size_t end = header.find('\n', end_of_first + 1);
+    const std::string trial = header.substr(at + 1, end - at);
+    if (trial.starts_with(own) || trial.starts_with(key_line("checked_on", not_tried))) continue;
+    lines += trial;
+    ++count;
   }
+  return lines;
 }
 
-/// Tries a plan that was found but not tried here, and writes it again with the verdict where that is
-/// possible.
+/// Writes a plan again with one more verdict, unless another process has replaced it or is at work on it.
+Status keep_verdict(const Plan& plan, const Place& place, const std::string& where,
+                    const std::string& verdict) {
+  const std::optional<FileLock> lock = FileLock::try_acquire(place.lock);
+  if (!lock.has_value()) return {};
+  // Another machine may have left a verdict of its own since the plan was read.
+  TRT_ASR_ASSIGN(const std::optional<SealedFile> now,
+                 SealedFile::open_header(place.plan, plan_kind, place.text));
+  const auto digest = [](const SealedFile& file) { return key_value(file.header(), "sha256"); };
+  if (!now.has_value() || digest(*now) != digest(plan.file)) return {};
+  TRT_ASR_ASSIGN(SealedWriter writer, SealedWriter::create(place.plan));
+  TRT_ASR_TRY(writer.write(plan.bytes()));
+  return writer.seal(plan_kind, place.text + trial_lines(where, verdict, now->header()));
+}
+
+/// Tries a plan that was found but not tried here, and keeps the verdict where that is possible.
 Result<Plan> tried_here(Plan plan, const Place& place, const PlanRequest& request) {
   if (is_tried(plan.file, request.check)) return plan;
   request.waiter.tell("trying the plan of " + request.key.graph + " on " + request.check.where);
-  TRT_ASR_ASSIGN(const std::string verdict, request.check.run(plan.bytes()));
-  const std::optional<FileLock> lock = FileLock::try_acquire(place.lock);
-  if (!lock.has_value()) return plan;
-  const auto record = [&]() -> Status {
-    TRT_ASR_ASSIGN(SealedWriter writer, SealedWriter::create(place.plan));
-    TRT_ASR_TRY(writer.write(plan.bytes()));
-    return writer.seal(plan_kind, place.text + check_lines(request.check.where, verdict));
-  };
-  if (const Status kept = record(); !kept.ok()) {
+  TRT_ASR_ASSIGN(const std::string verdict, request.check.run(plan.bytes(), plan.key));
+  if (const Status kept = keep_verdict(plan, place, request.check.where, verdict); !kept.ok()) {
     request.waiter.tell("the verdict on the plan is not kept: " + kept.error().message());
   }
   return plan;
@@ -145,7 +158,8 @@ Status build_at(const Place& place, const PlanRequest& request) {
     where = request.check.where;
     request.waiter.tell("trying the new plan of " + request.key.graph + " on " + where);
     TRT_ASR_ASSIGN(const Mapping mapping, writer.map());
-    TRT_ASR_ASSIGN(verdict, request.check.run(mapping.bytes().subspan(SealedFile::payload_offset)));
+    TRT_ASR_ASSIGN(verdict,
+                   request.check.run(mapping.bytes().subspan(SealedFile::payload_offset), place.key));
   }
   return writer.seal(plan_kind, place.text + check_lines(where, verdict));
 }
@@ -158,10 +172,30 @@ Result<std::optional<Plan>> find_usable(const Place& place, const Waiter& waiter
   return std::optional<Plan>();
 }
 
+/// A plan of another key that runs on the request's machine and passed its trial there; those that did not
+/// are told, and passed over. Errors: what is no fault of a plan (no memory, cancelled).
+Result<std::optional<Plan>> find_runnable(const Place& place, const PlanRequest& request) {
+  if (!request.machine.has_value()) return std::optional<Plan>();
+  for (const PlanKey& key : keys_that_run(place.key, place.plan.parent_path(), *request.machine)) {
+    if (request.waiter.is_cancelled()) return cancelled_error("search for a plan of " + key.graph);
+    TRT_ASR_ASSIGN(const Place other, Place::of(key, request.cache));
+    TRT_ASR_ASSIGN(std::optional<Plan> found, find_usable(other, request.waiter));
+    if (!found.has_value()) continue;
+    Result<Plan> tried = tried_here(std::move(*found), other, request);
+    if (tried.ok()) return std::optional<Plan>(tried.take());
+    const ErrorCode code = tried.error().code;
+    if (code != ErrorCode::engine_stale && code != ErrorCode::engine_build) return tried.take_error();
+    request.waiter.tell("a plan that does not do here is not used: " + tried.error().message());
+  }
+  return std::optional<Plan>();
+}
+
 Result<Plan> get_or_build_at(const Place& place, const PlanRequest& request) {
   if (!request.rebuild) {
     TRT_ASR_ASSIGN(std::optional<Plan> found, find_usable(place, request.waiter));
     if (found.has_value()) return tried_here(std::move(*found), place, request);
+    TRT_ASR_ASSIGN(std::optional<Plan> other, find_runnable(place, request));
+    if (other.has_value()) return std::move(*other);
   }
   TRT_ASR_TRY(make_folder(place.plan.parent_path()));
   std::optional<Plan> plan;
@@ -199,51 +233,6 @@ struct BlobPlace {
     return BlobPlace{is_timing ? "timing_cache" : "runtime_cache", std::move(text), std::move(path)};
   }
 };
-
-/// Seconds since 1970 of the last change; now, when that cannot be told.
-std::int64_t changed_seconds(const fs::path& path, std::int64_t now) {
-  struct stat file {};
-  return lstat(path.c_str(), &file) == 0 ? std::int64_t{file.st_mtime} : now;
-}
-
-/// Of another TensorRT, or damaged. A plan that cannot be read is left alone.
-bool is_foreign(const fs::path& plan, const std::string& tensorrt) {
-  const auto opened = SealedFile::open_header(plan, plan_kind, "");
-  if (!opened.ok()) return true;
-  return opened.value().has_value() && key_value(opened.value()->header(), "tensorrt") != tensorrt;
-}
-
-bool remove_plan(const fs::path& plan) {
-  std::optional<FileLock> lock = FileLock::try_acquire(with_suffix(plan, ".lock"));
-  if (!lock.has_value()) return false;
-  std::error_code failed;
-  const bool removed = fs::remove(plan, failed);
-  remove_leftovers(plan);
-  lock->remove();
-  return removed && !failed;
-}
-
-Result<std::size_t> prune(const fs::path& folder, const std::string& tensorrt, std::int32_t unused_days) {
-  TRT_ASR_REQUIRE(unused_days >= 0, bad_argument, "unused_days", "at least 0", unused_days, "");
-  std::error_code failed;
-  if (!fs::exists(folder, failed)) return std::size_t{0};
-  std::vector<fs::path> files;
-  for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) {
-    files.push_back(entry->path());
-  }
-  if (failed) return folder_error(folder, failed.value());
-  const std::int64_t now = std::time(nullptr);
-  const std::int64_t oldest = now - std::int64_t{unused_days} * 86'400;
-  std::size_t removed = 0;
-  for (const fs::path& file : files) {
-    if (changed_seconds(file, now) > oldest) continue;
-    if (file.extension() == ".plan" && is_foreign(file, tensorrt) && remove_plan(file)) ++removed;
-    // A builder that is at work wrote to its file today.
-    const bool is_old = changed_seconds(file, now) <= now - 86'400;
-    if (file.extension() == ".tmp" && is_old) fs::remove(file, failed);
-  }
-  return removed;
-}
 
 }  // namespace
 
@@ -302,12 +291,6 @@ Result<std::optional<SealedFile>> find_blob(BlobKind kind, const PlanKey& key, c
     TRT_ASR_ASSIGN(const BlobPlace place, BlobPlace::of(kind, key, where, cache));
     return SealedFile::open(place.path, place.kind, place.text);
   });
-}
-
-Result<std::size_t> prune_plans(const PlanKey& key, const fs::path& cache,
-                                std::int32_t unused_days) noexcept {
-  return guarded<std::size_t>(
-      "prune_plans", [&] { return prune(model_folder(key, cache), tensorrt_text(key), unused_days); });
 }
 
 }  // namespace trt_asr

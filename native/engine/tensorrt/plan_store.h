@@ -23,7 +23,7 @@ using BuildFunction = std::function<Status(const PlanSink& sink)>;
 struct PlanCheck {
   std::string where;  ///< The GPU and driver it is tried on: "NVIDIA H200, 9.0, driver 580.82".
   /// What was seen, one line, which is kept in the plan's header. Errors go to the caller.
-  std::function<Result<std::string>(std::span<const std::byte> plan)> run;
+  std::function<Result<std::string>(std::span<const std::byte> plan, const PlanKey& key)> run;
 };
 
 struct PlanRequest {
@@ -33,10 +33,14 @@ struct PlanRequest {
   PlanCheck check;  ///< Without `run`, the plan is not tried (no GPU at hand).
   Waiter waiter;
   bool rebuild = false;  ///< Builds even where a plan is found.
+  /// Where given, a plan of another key that runs on this machine is taken before one is built: one that
+  /// differs in nothing else, the nearest first (`keys_that_run`).
+  std::optional<PlanMachine> machine;
 };
 
 struct Plan {
   SealedFile file;
+  PlanKey key;         ///< Of the plan, which may be another than the request's.
   bool built = false;  ///< By this call, and not found.
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return file.bytes(); }
@@ -56,9 +60,10 @@ struct Plan {
 
 /// The plan of the key: found, or built by this process, or by another one that is waited for. A stale plan
 /// is told to the waiter and built anew. A plan that has not been tried where the check says is tried before
-/// it is returned; the verdict is kept where the folder can be written. A read-only folder that holds the
-/// plan is enough. Errors: those of build and check; ERR_CLOSED (cancelled); ERR_ENGINE_BUILD naming the
-/// folder and the remedy (read-only, disk full); ERR_BAD_ARGUMENT; ERR_INTERNAL (an exception of a callback).
+/// it is returned; the verdict is kept beside those of other machines where the folder can be written. A
+/// read-only folder that holds the plan is enough. Errors: those of build and check; ERR_CLOSED (cancelled);
+/// ERR_ENGINE_BUILD naming the folder and the remedy (read-only, disk full); ERR_BAD_ARGUMENT; ERR_INTERNAL
+/// (an exception of a callback).
 [[nodiscard]] Result<Plan> get_or_build(const PlanRequest& request) noexcept;
 
 /// Caches that TensorRT gives and takes as bytes: timings of kernels (a TensorRT version on a GPU, shared by
@@ -73,11 +78,5 @@ enum class BlobKind : std::uint8_t { timing_cache, runtime_cache };
 [[nodiscard]] Result<std::optional<SealedFile>> find_blob(BlobKind kind, const PlanKey& key,
                                                           const std::string& where,
                                                           const std::filesystem::path& cache) noexcept;
-
-/// Deletes the plans of the key's model that are of another TensorRT, or damaged, and were not used for
-/// `unused_days`; with their locks, and what killed processes left behind. Nothing else is ever deleted.
-/// Returns how many plans. Errors: ERR_ENGINE_BUILD naming the folder that cannot be read.
-[[nodiscard]] Result<std::size_t> prune_plans(const PlanKey& key, const std::filesystem::path& cache,
-                                              std::int32_t unused_days) noexcept;
 
 }  // namespace trt_asr

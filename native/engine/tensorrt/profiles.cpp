@@ -23,23 +23,7 @@ Status check_range(const char* name, const Range& range) noexcept {
   return {};
 }
 
-/// A batch that one input has fixed is the batch of all.
-Range batch_of(const std::vector<TensorSpec>& inputs, GraphSide side, const Range& wanted) noexcept {
-  for (const TensorSpec& input : inputs) {
-    const std::int64_t extent = input.shape[batch_axis(input, side)];
-    if (extent > 0) return {extent, extent, extent};
-  }
-  return wanted;
-}
-
 }  // namespace
-
-std::size_t batch_axis(const TensorSpec& input, GraphSide side) noexcept {
-  // Layers are a number in every export; the batch behind them varies, or is 1 beside several layers.
-  const bool state = side == GraphSide::prediction && input.rank == 3 && input.shape[0] > 0 &&
-                     (input.shape[1] < 0 || input.shape[0] > 1);
-  return state ? 1 : 0;
-}
 
 Result<std::vector<InputProfile>> make_profiles(const std::string& path,
                                                 const std::vector<TensorSpec>& inputs, GraphSide side,
@@ -51,7 +35,8 @@ Result<std::vector<InputProfile>> make_profiles(const std::string& path,
                     "'" + input.name + "' of " + path, "an input of 1 to " + show(Shape::rank_max) + " axes",
                     show(input.rank), "Export the model again.");
   }
-  const Range batch = batch_of(inputs, side, limits.batch);
+  const std::optional<std::int64_t> fixed = fixed_batch(inputs, side);
+  const Range batch = fixed.has_value() ? Range{*fixed, *fixed, *fixed} : limits.batch;
   std::vector<InputProfile> profiles;
   for (const TensorSpec& input : inputs) {
     const bool is_features = side == GraphSide::encoder && &input == &inputs.front() && input.rank == 3;

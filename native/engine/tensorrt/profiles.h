@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "base/tensor.h"
+#include "engine/graph_side.h"
 
 namespace trt_asr::trt {
 
@@ -22,11 +23,8 @@ struct ProfileLimits {
   Range frames;  ///< Feature frames; of encoders alone.
 };
 
-enum class GraphSide : std::uint8_t {
-  encoder,     ///< features [B, M, T] and lengths [B]; caches have the batch first.
-  prediction,  ///< Predictor, joint or both in one: states [L, B, H], everything else has the batch first,
-               ///< one step a call.
-};
+using trt_asr::batch_axis;
+using trt_asr::GraphSide;
 
 struct InputProfile {
   std::string name;
@@ -34,9 +32,6 @@ struct InputProfile {
   Shape opt;
   Shape max;
 };
-
-/// The axis that the batch stands on: 1 in states [L, B, H], else 0.
-[[nodiscard]] std::size_t batch_axis(const TensorSpec& input, GraphSide side) noexcept;
 
 /// One entry for every input, those of fixed shape too. A graph whose batch is fixed at 1 in one input gets
 /// that batch in all. Errors: ERR_BAD_ARGUMENT for limits that are not 1 <= min <= opt <= max;

@@ -1,5 +1,6 @@
 // A test stand-in for NVIDIA's driver library: the calls that the search for a GPU makes, and GPUs that are
-// none. STAND_IN_GPUS says how many (1); STAND_IN_DRIVER_ERROR an error that it starts with.
+// none. STAND_IN_GPUS says how many (1), STAND_IN_GPU_NAME what they are called before their number,
+// STAND_IN_CAPABILITY their compute capability (89); STAND_IN_DRIVER_ERROR an error that it starts with.
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -31,11 +32,14 @@ STAND_IN_CALL cuDeviceGet(int* device, int index) {
   return 0;
 }
 STAND_IN_CALL cuDeviceGetName(char* name, int room, int device) {
-  std::snprintf(name, static_cast<std::size_t>(room), "Stand-in GPU %d", device);
+  const char* called = std::getenv("STAND_IN_GPU_NAME");
+  std::snprintf(name, static_cast<std::size_t>(room), "%s %d", called == nullptr ? "Stand-in GPU" : called,
+                device);
   return 0;
 }
 STAND_IN_CALL cuDeviceGetAttribute(int* value, int attribute, int) {
-  *value = attribute == 75 ? 8 : 9;
+  const int capability = number_of("STAND_IN_CAPABILITY", 89);
+  *value = attribute == 75 ? capability / 10 : capability % 10;
   return 0;
 }
 STAND_IN_CALL cuDeviceTotalMem_v2(std::size_t* bytes, int) {

@@ -7,6 +7,11 @@
 //   STAND_IN_FAIL_ENQUEUE  no run starts;  STAND_IN_FAIL_RUN  a run that started fails
 //   STAND_IN_STALE         no plan can be loaded
 //   STAND_IN_BUILD_STEPS   steps of a build's one phase; 3
+//   STAND_IN_CAPABILITY    the GPU's compute capability, as the driver's stand-in has it; 89
+//
+// A plan runs where one of TensorRT's would: in its own version, or in a later one when it is
+// version-compatible (and host code is allowed), on its own compute capability, or on those that it was built
+// for.
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +37,11 @@ namespace stand_in {
 
 namespace {
 
+#ifdef STAND_IN_RTX
+constexpr bool is_rtx = true;
+#else
+constexpr bool is_rtx = false;
+#endif
 constexpr const char* plan_magic = "stand-in-plan";
 constexpr std::int64_t context_memory = 4096;
 std::atomic<long> builds{0};
@@ -39,6 +49,9 @@ std::atomic<long> loads{0};
 
 struct Plan {
   std::int32_t version = 0;
+  std::int32_t version_compatible = 0;
+  std::int32_t hardware_compatible = 0;
+  std::vector<std::int32_t> capabilities;
   std::string folder;  ///< Of the graph, where its external data lies.
   std::vector<TrtAsrProfile> profiles;
   std::vector<std::string> names;
@@ -47,7 +60,14 @@ struct Plan {
 
 std::string text_of(std::int32_t version, const TrtAsrBuild& given) {
   std::ostringstream text;
-  text << plan_magic << '\n' << version << '\n' << fs::path(given.onnx_path).parent_path().string() << '\n';
+  text << plan_magic << '\n'
+       << version << ' ' << given.version_compatible << ' ' << given.hardware_compatible;
+  const auto here = static_cast<std::int32_t>(number_of("STAND_IN_CAPABILITY", 89));
+  const bool is_here = given.compute_capabilities_count == 0 || given.compute_capabilities[0] == 1;
+  text << ' ' << (is_here ? 1 : given.compute_capabilities_count);
+  for (std::size_t i = 0; i < (is_here ? 1 : given.compute_capabilities_count); ++i)
+    text << ' ' << (is_here ? here : given.compute_capabilities[i]);
+  text << '\n' << fs::path(given.onnx_path).parent_path().string() << '\n';
   text << given.profiles_count << '\n';
   for (std::size_t i = 0; i < given.profiles_count; ++i) {
     const TrtAsrProfile& profile = given.profiles[i];
@@ -67,7 +87,10 @@ std::optional<Plan> parse(const TrtAsrLoad& given) {
   std::string line;
   std::size_t count = 0;
   if (!std::getline(text, line) || line != plan_magic) return std::nullopt;
-  text >> plan.version >> std::ws;
+  text >> plan.version >> plan.version_compatible >> plan.hardware_compatible >> count;
+  plan.capabilities.resize(std::min<std::size_t>(count, 16));
+  for (std::int32_t& capability : plan.capabilities) text >> capability;
+  text >> std::ws;
   std::getline(text, plan.folder);
   text >> count >> std::ws;
   for (std::size_t i = 0; i < count; ++i) {
@@ -112,11 +135,10 @@ std::unique_ptr<TrtAsrEngine> load_graph(const std::string& onnx, const std::str
   const Folder work;
   auto model = trt_asr::onnx::parse_model(std::as_bytes(std::span(onnx.data(), onnx.size())));
   if (!model.ok()) return why = model.error().message(), nullptr;
-  for (const auto& tensor : model.value().graph.initializers) {
+  for (const std::string_view location : model.value().external) {
     std::error_code failed;
-    if (tensor.external)
-      fs::copy_file(fs::path(folder) / tensor.location, work.path() / tensor.location,
-                    fs::copy_options::skip_existing, failed);
+    fs::copy_file(fs::path(folder) / location, work.path() / location, fs::copy_options::skip_existing,
+                  failed);
   }
   const fs::path path = work.path() / "graph.onnx";
   std::ofstream(path, std::ios::binary) << onnx;
@@ -157,6 +179,8 @@ std::int32_t check_profiles(const TrtAsrEngine& engine, const TrtAsrBuild& given
 
 std::int32_t build(TrtAsrRuntime* runtime, const TrtAsrBuild* given, TrtAsrFailure* failure) {
   ++builds;
+  if (!is_rtx && given->compute_capabilities_count > 0)
+    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, "compute_capabilities", "none", "some");
   const std::string onnx(static_cast<const char*>(given->onnx), given->onnx_bytes);
   std::string why;
   const auto engine = load_graph(onnx, fs::path(given->onnx_path).parent_path().string(), why);
@@ -196,7 +220,16 @@ std::int32_t load(TrtAsrRuntime* runtime, const TrtAsrLoad* given, TrtAsrEngine*
   if (std::getenv("STAND_IN_STALE") != nullptr) return stale("STAND_IN_STALE");
   const std::optional<Plan> plan = parse(*given);
   if (!plan.has_value()) return stale("no plan of the stand-in");
-  if (plan->version != runtime->version) return stale("one of version " + trt_asr::show(plan->version));
+  const bool is_older = plan->version_compatible != 0 && plan->version < runtime->version;
+  if (plan->version != runtime->version && !is_older)
+    return stale("one of version " + trt_asr::show(plan->version));
+  if (plan->version_compatible != given->host_code)
+    return stale("host_code " + trt_asr::show(given->host_code));
+  const auto here = static_cast<std::int32_t>(number_of("STAND_IN_CAPABILITY", 89));
+  const auto& own = plan->capabilities;
+  const bool is_for_here =
+      plan->hardware_compatible != 0 ? here >= 80 : std::find(own.begin(), own.end(), here) != own.end();
+  if (!is_for_here) return stale("one for another GPU than " + trt_asr::show(here));
   std::string why;
   auto made = load_graph(plan->onnx, plan->folder, why);
   if (made == nullptr) return stale(why);
@@ -228,8 +261,8 @@ TrtAsrPlugin make_plugin() {
   TrtAsrPlugin made{};
   made.struct_size = sizeof made;
   made.abi_version = TRT_ASR_TENSORRT_ABI;
-  made.flavour = "11";
-  made.headers_version = 110100;
+  made.flavour = is_rtx ? "rtx" : "11";
+  made.headers_version = is_rtx ? 10601 : 110100;
   made.open = open;
   made.close = [](TrtAsrRuntime* runtime) { delete runtime; };
   made.library_version = [](const TrtAsrRuntime* runtime) { return runtime->version; };
