@@ -115,8 +115,8 @@ struct Lstm {
     const std::vector<float> values = numbers(name[0], dims);
     std::string extents;
     for (const std::int64_t extent : dims) extents += number(1, static_cast<std::uint64_t>(extent));
-    std::string elements(values.size() * sizeof(float), '\0');
-    std::memcpy(elements.data(), values.data(), elements.size());
+    const auto bytes = std::as_bytes(std::span(values));
+    const std::string elements = text_of(onnx::Buffer(bytes.begin(), bytes.end()));
     std::string place = field(9, elements);
     if (external && name == "W") place = field(13, field(1, "location") + field(2, "m.data")) + number(14, 1);
     return field(5, extents + number(2, weights_type) + field(8, name) + place);
