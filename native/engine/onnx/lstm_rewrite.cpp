@@ -17,8 +17,10 @@ constexpr std::size_t output_y = 0, output_h = 1, output_c = 2;
 constexpr std::int64_t gates = 4;
 // SOURCE: ONNX opset 13, where Split and Unsqueeze take their numbers as inputs.
 constexpr std::int64_t opset_min = 13;
-// CONTRACT: most numbers in the matrices of one node. SOURCE: a 0.6 B model's predictor has 2^22 in each; a
-// file of protobuf ends at 2 GiB. WHY: weights beside a hostile graph would be copied into it. TODO: none.
+// CONTRACT: most numbers in the matrices that are written out of one graph. SOURCE: a 0.6 B model's predictor
+// has 2^23; a file of protobuf ends at 2 GiB. WHY: many nodes of a hostile graph may read one matrix, each
+// gets its copy.
+// TODO: none.
 constexpr std::int64_t weights_max = std::int64_t{1} << 26;
 
 using Floats = std::vector<float>;
@@ -45,6 +47,7 @@ class Rewrite {
       written_out_[index] = cell.has_value();
       if (cell.has_value()) {
         write_out(index, *cell);
+        room_ -= static_cast<std::int64_t>(cell->weights.size());
       } else {
         append_node(parts_, nodes[index], nodes[index].inputs, nodes[index].outputs);
       }
@@ -103,7 +106,7 @@ class Rewrite {
     if (node.integer("hidden_size", cell.hidden) != cell.hidden) return std::nullopt;
     const std::int64_t extent_max = weights_max / gates;
     if (cell.inputs < 1 || cell.hidden < 1 || cell.inputs > extent_max || cell.hidden > extent_max ||
-        gates * cell.hidden > weights_max / (cell.inputs + cell.hidden))
+        gates * cell.hidden > room_ / (cell.inputs + cell.hidden))
       return std::nullopt;
     const std::optional<Floats> from_x = floats(w, {1, gates * cell.hidden, cell.inputs});
     const std::optional<Floats> from_h = floats(r, {1, gates * cell.hidden, cell.hidden});
@@ -218,6 +221,7 @@ class Rewrite {
   const Model& model_;
   const TypedGraph& typed_;
   const ExternalData& external_;
+  std::int64_t room_ = weights_max;
   std::vector<bool> written_out_;  ///< Of each node.
   std::unordered_set<std::string> taken_;
   std::unordered_set<std::string_view> forgotten_;
