@@ -266,6 +266,28 @@ CASE("what the plan depends on makes another plan") {
   CHECK(builds() == built + 5);
 }
 
+CASE("what takes one step a call is built with its LSTM nodes written out, and tried against the nodes") {
+  const Tidy tidy;
+  const std::string op_type("\x22\x04LSTM");
+  GraphRequest request = joint_request(fixtures + "tiny-nemo/decoder_joint-model.onnx");
+  request.trial.vocabulary = 352;
+  request.trial.tokens = 353;
+  request.trial.logits = "outputs";
+  std::ifstream file(request.path, std::ios::binary);
+  CHECK(contains({std::istreambuf_iterator<char>(file), {}}, op_type));
+  for (const Precision precision : {Precision::fp32, Precision::fp16}) {
+    const Folder cache;
+    const auto plan = opened(options_of(cache.path(), precision))->plan(request);
+    REQUIRE_OK(plan);
+    CHECK_MESSAGE(contains(plan.value().file.header(), "output_states_2 cosine "),
+                  plan.value().file.header());
+    // A stand-in's plan is the graph that it was given.
+    const auto bytes = plan.value().bytes();
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    CHECK(!contains(text, op_type) && contains(text, "Sigmoid"));
+  }
+}
+
 CASE("another process finds the plan; of two that want it at once one builds") {
   const Folder cache;
   FILE* const one = start_child(cache.path());

@@ -1,69 +1,24 @@
 // Small graphs made by hand for every rule of the rewrite, and bytes that are no graph: typed errors, never a
 // crash.
 
-#include <cstring>
 #include <random>
 #include <set>
 
 #include "check.h"
 #include "engine/onnx/cast_rewrite.h"
 #include "golden.h"
+#include "onnx_fixture.h"
 
 using namespace trt_asr;
 using onnx::Buffer;
 using onnx::Bytes;
 using onnx::ElementType;
+using namespace onnx_fixture;
 
 namespace {
 
-Bytes bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-std::string text_of(const Buffer& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 std::string model_file(const std::string& path) {
   return golden::read_bytes(std::string(TRT_ASR_FIXTURES) + "/models/" + path);
-}
-
-/// Protobuf by hand: `field` is a message or a string, `number` a varint.
-std::string field(std::uint32_t number, const std::string& payload) {
-  Buffer out;
-  onnx::append_bytes_field(out, number, bytes_of(payload));
-  return text_of(out);
-}
-std::string number(std::uint32_t at, std::uint64_t value) {
-  Buffer out;
-  onnx::append_varint_field(out, at, value);
-  return text_of(out);
-}
-constexpr std::uint64_t f32 = 1;
-constexpr std::uint64_t i64 = 7;
-
-/// 11 is an input, 12 an output, 13 a note on a value.
-std::string value(std::uint32_t role, const std::string& name, std::uint64_t type) {
-  return field(role, field(1, name) + field(2, field(1, number(1, type))));
-}
-std::string tensor(const std::string& name, const std::vector<float>& values) {
-  std::string raw(values.size() * sizeof(float), '\0');
-  std::memcpy(raw.data(), values.data(), raw.size());
-  return number(1, values.size()) + number(2, f32) + field(8, name) + field(9, raw);
-}
-std::string weight(const std::string& name, const std::vector<float>& values) {
-  return field(5, tensor(name, values));
-}
-std::string cast_to(std::uint64_t type) {
-  return field(5, field(1, "to") + number(3, type) + number(20, 2));
-}
-std::string node(const std::string& op, const std::vector<std::string>& inputs,
-                 const std::vector<std::string>& outputs, const std::string& rest = "") {
-  std::string body;
-  for (const auto& name : inputs) body += field(1, name);
-  for (const auto& name : outputs) body += field(2, name);
-  return field(1, body + field(4, op) + rest);
-}
-std::string model(const std::string& graph) {
-  return number(1, 8) + field(7, graph) + field(8, number(2, 17));
 }
 
 Result<std::vector<std::byte>> cast(const std::string& bytes, DType precision = DType::f16,

@@ -14,11 +14,13 @@
 #include "engine/onnx/cast_rewrite.h"
 #include "engine/ort/ort_engine.h"
 #include "golden.h"
+#include "onnx_fixture.h"
 #include "recognizer_fixture.h"
 
 using namespace trt_asr;
 using onnx::Bytes;
 using onnx::ElementType;
+using namespace onnx_fixture;
 
 namespace {
 
@@ -26,10 +28,6 @@ namespace {
 // 0.003. WHY: a layer left out or a cast of the wrong value is off by far more.
 constexpr double cosine_min = 0.99999;
 constexpr double error_max = 0.01;  // Of the largest value of the fp32 output.
-
-Bytes bytes_of(const std::string& text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 std::string models(const std::string& path) {
   return std::string(TRT_ASR_FIXTURES) + "/models/" + path;
@@ -91,24 +89,6 @@ std::string rewritten(const std::string& path, DType precision) {
   return {reinterpret_cast<const char*>(out.value().data()), out.value().size()};
 }
 
-/// A folder of this process's own, gone at the end.
-struct TemporaryFolder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() /
-                               ("onnx_rewrite_test." + std::to_string(std::random_device{}()));
-  TemporaryFolder() { std::filesystem::create_directory(path); }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-  [[nodiscard]] std::string put(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path / name, std::ios::binary) << bytes;
-    return (path / name).string();
-  }
-};
-
-std::shared_ptr<Engine> load(const std::string& path) {
-  auto engine = load_ort_engine({path, 1});
-  REQUIRE_OK(engine);
-  return engine.take();
-}
-
 std::size_t argmax(std::span<const float> row) {
   return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
@@ -161,49 +141,6 @@ std::vector<float> encode(const std::shared_ptr<Engine>& engine, const EncoderCa
     valid.insert(valid.end(), begin, begin + encoder.value().encoded_frames(lengths[row]) * out.shape[2]);
   }
   return valid;
-}
-
-/// Runs a predictor, a joint or both in one on `rows` seeded rows. Outputs by name; -1 in front means rows,
-/// elsewhere 1.
-std::map<std::string, std::vector<float>> run(const std::shared_ptr<Engine>& engine, std::uint32_t seed,
-                                              std::int64_t rows) {
-  auto lane = LaneHandle::open(engine);
-  REQUIRE_OK(lane);
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::map<std::string, std::vector<float>> floats;
-  std::map<std::string, std::vector<std::int32_t>> integers;
-  const auto bind = [&](const TensorSpec& spec, std::size_t index, bool input) {
-    Shape shape;
-    bool has_rows = false;
-    for (std::size_t axis = 0; axis < spec.shape.rank(); ++axis) {
-      shape.push(spec.shape[axis] >= 0 ? spec.shape[axis] : has_rows ? 1 : rows);
-      has_rows = has_rows || spec.shape[axis] < 0;
-    }
-    const auto count = static_cast<std::size_t>(shape.elements());
-    void* data = nullptr;
-    if (spec.dtype == DType::f32) {
-      auto& values = floats[spec.name];
-      values.resize(count);
-      for (float& value : values) value = input ? normal(random) : 0.0F;
-      data = values.data();
-    } else {
-      auto& values = integers[spec.name];
-      for (std::size_t i = 0; i < count; ++i) {
-        values.push_back(spec.name == "target_length" ? 1 : static_cast<std::int32_t>(random() % 100));
-      }
-      data = values.data();
-    }
-    const auto view = TensorView::contiguous(data, spec.dtype, MemorySpace::host, shape);
-    REQUIRE_OK(input ? engine->bind_input(lane.value().id(), index, view)
-                     : engine->bind_output(lane.value().id(), index, view));
-  };
-  const EngineInfo& info = engine->info();
-  for (std::size_t i = 0; i < info.inputs.size(); ++i) bind(info.inputs[i], i, true);
-  for (std::size_t i = 0; i < info.outputs.size(); ++i) bind(info.outputs[i], i, false);
-  REQUIRE_OK(lane.value().run());
-  for (const TensorSpec& spec : info.inputs) floats.erase(spec.name);
-  return floats;
 }
 
 onnx::Model parsed(const std::string& bytes) {

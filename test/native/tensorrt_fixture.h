@@ -75,8 +75,12 @@ struct Session {
     given.library = rtx_library();
     given.library_path = path.c_str();
     given.parser_path = parser.empty() ? nullptr : parser.c_str();
-    given.log = {&messages, [](void* context, std::int32_t, const char* text) {
-                   if (text != nullptr) ++*static_cast<std::atomic<int>*>(context);
+    given.log = {this, [](void* context, std::int32_t, const char* text) {
+                   if (text == nullptr) return;
+                   auto& session = *static_cast<Session*>(context);
+                   ++session.messages;
+                   // TensorRT's words for what a loop hands out, once for each in every build.
+                   if (std::strncmp(text, "LOOP_OUTPUT", 11) == 0) ++session.loop_outputs;
                  }};
     const std::int32_t code = plugin->open(&given, &runtime, &failure);
     if (code != TRT_ASR_OK) std::printf("    %s\n", failure.received);
@@ -91,6 +95,7 @@ struct Session {
   TrtAsrFailure failure{};
   std::string path;
   std::atomic<int> messages = 0;
+  std::atomic<int> loop_outputs = 0;
 };
 
 inline TrtAsrSink sink_into(std::string& bytes) {

@@ -4,8 +4,10 @@
 #include <atomic>
 #include <cstdint>
 #include <set>
+#include <span>
 #include <thread>
 
+#include "engine/onnx/cast_rewrite.h"
 #include "tensorrt_fixture.h"
 
 using namespace tensorrt_fixture;
@@ -211,6 +213,38 @@ CASE("TensorRT-RTX builds every graph for every GPU on the CPU, and again the sa
       if (file == "joint.onnx") CHECK(build.plan == first);
     }
     if (file == "joint.onnx") CHECK_MESSAGE(plans.size() == 4, "plans for different GPUs differ");
+  }
+}
+
+CASE("LSTM nodes become loops in TensorRT, written out they do not, in every precision") {
+  if (!have_rtx()) return;
+  Session session;
+  const std::vector<std::pair<std::string, std::vector<TrtAsrProfile>>> graphs = {
+      {"tiny-nemo/decoder_joint-model.onnx",
+       {profile("encoder_outputs", {1, 32, 1}, {8, 32, 1}, {256, 32, 1}),
+        profile("targets", {1, 1}, {8, 1}, {256, 1}), profile("target_length", {1}, {8}, {256}),
+        profile("input_states_1", {2, 1, 32}, {2, 8, 32}, {2, 256, 32}),
+        profile("input_states_2", {2, 1, 32}, {2, 8, 32}, {2, 256, 32})}},
+      {"tiny-sherpa/decoder.onnx",
+       {profile("targets", {1, 1}, {1, 1}, {1, 1}), profile("target_length", {1}, {1}, {1}),
+        profile("states.1", {2, 1, 32}, {2, 1, 32}, {2, 1, 32}),
+        profile("onnx::Slice_3", {2, 1, 32}, {2, 1, 32}, {2, 1, 32})}}};
+  for (const auto& [file, profiles] : graphs) {
+    const std::string bytes = read_file(std::string(TRT_ASR_FIXTURES) + "/models/" + file);
+    const auto span = std::as_bytes(std::span(bytes.data(), bytes.size()));
+    for (const auto precision : {trt_asr::DType::f32, trt_asr::DType::f16, trt_asr::DType::bf16}) {
+      for (const bool one_step : {false, true}) {
+        const auto graph = trt_asr::onnx::cast_graph(span, precision, {file, {}, one_step});
+        REQUIRE_OK(graph);
+        const auto* begin = reinterpret_cast<const char*>(graph.value().data());
+        Build build(std::string(begin, graph.value().size()), profiles);
+        session.loop_outputs = 0;
+        const std::int32_t code = build.run(session);
+        CHECK_MESSAGE(code == TRT_ASR_OK, file + ": " + session.failure.received);
+        CHECK(!build.plan.empty());
+        CHECK_MESSAGE((session.loop_outputs == 0) == one_step, file);
+      }
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 """TensorRT-RTX parses and builds a graph without a GPU: whether a model can become an engine is known before one is at hand.
 
     build(path, is_encoder, capabilities, frames) -> bytes of the plan
+    loops(path) -> how many loops the parser makes of its nodes
 
 Needs tensorrt-rtx-cu13-libs and tensorrt-rtx-cu13-bindings (module `tensorrt_rtx_bindings`).
 """
@@ -67,17 +68,31 @@ def extents(name: str, shape: tuple[int, ...], is_encoder: bool, frames: tuple[i
     return Extents(*(tuple(column[kind] for column in columns) for kind in range(3)))
 
 
-def build(path: Path, is_encoder: bool, capabilities: tuple[int, ...] = CAPABILITIES, frames: tuple[int, int, int] = FRAMES) -> bytes:
-    """The plan of the ONNX file for all capabilities; `frames` are those of an encoder's input. Raises BuildError."""
-    import tensorrt_rtx_bindings.tensorrt_rtx as trt
-
-    logger = _logger(trt)
+def _parse(trt, path: Path, logger):
+    """The builder, its network, and the parser, which holds the network's weights. Raises BuildError."""
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(path)):
         refused = {parser.get_error(index).node_operator() for index in range(parser.num_errors)}
         raise BuildError(f"{path.name}: the parser refuses {', '.join(sorted(refused))}: {'; '.join(logger.errors[:1])}")
+    return builder, network, parser
+
+
+def loops(path: Path) -> int:
+    """Loops that the parser makes of the nodes of an ONNX file. Raises BuildError."""
+    import tensorrt_rtx_bindings.tensorrt_rtx as trt
+
+    _builder, network, _parser = _parse(trt, path, _logger(trt))
+    return sum(network.get_layer(index).type == trt.LayerType.TRIP_LIMIT for index in range(network.num_layers))
+
+
+def build(path: Path, is_encoder: bool, capabilities: tuple[int, ...] = CAPABILITIES, frames: tuple[int, int, int] = FRAMES) -> bytes:
+    """The plan of the ONNX file for all capabilities; `frames` are those of an encoder's input. Raises BuildError."""
+    import tensorrt_rtx_bindings.tensorrt_rtx as trt
+
+    logger = _logger(trt)
+    builder, network, _parser = _parse(trt, path, logger)
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
     config.num_compute_capabilities = len(capabilities)

@@ -27,6 +27,7 @@ class Planner {
   std::vector<Width> run() {
     classify();
     widen_scores();
+    widen_states();
     widen_front_end();
     if (precision_ == DType::f16) widen_readers_of_extremes();
     widen_moves_to_outputs();
@@ -70,13 +71,56 @@ class Planner {
       const std::string_view op = graph_.nodes[node].op_type;
       if (op == "Softmax" || op == "LogSoftmax") pending.push_back(node);
     }
+    widen_backwards(std::move(pending), false);
+  }
+
+  /// What is computed on the way from an input to an output with no sum of products in between is a state
+  /// that the next call starts from: an LSTM's cell. From there back to the products, moves and all.
+  void widen_states() {
+    std::vector<bool> from_input(typed_.values.size(), false);
+    std::vector<bool> to_output(typed_.values.size(), false);
+    for (ValueId id = 0; id < typed_.values.size(); ++id) {
+      from_input[id] = is_f32(id) && typed_.values[id].is_input;
+      to_output[id] = is_f32(id) && typed_.values[id].is_output;
+    }
+    const auto any_of = [this](const std::vector<ValueId>& ids, const std::vector<bool>& flags) {
+      return std::any_of(ids.begin(), ids.end(), [&](ValueId id) { return is_f32(id) && flags[id]; });
+    };
+    const auto mark = [this](const std::vector<ValueId>& ids, std::vector<bool>& flags) {
+      for (const ValueId id : ids) {
+        if (is_f32(id)) flags[id] = true;
+      }
+    };
+    const auto sums = [this](std::uint32_t node) {
+      return family(node) == Family::linear || family(node) == Family::recurrent;
+    };
+    const auto count = static_cast<std::uint32_t>(widths_.size());
+    for (std::uint32_t node = 0; node < count; ++node) {
+      if (!sums(node) && any_of(typed_.inputs[node], from_input)) mark(typed_.outputs[node], from_input);
+    }
+    std::vector<std::uint32_t> pending;
+    for (std::uint32_t node = count; node-- > 0;) {
+      if (sums(node) || !any_of(typed_.outputs[node], to_output)) continue;
+      mark(typed_.inputs[node], to_output);
+      if (family(node) != Family::elementwise || !any_of(typed_.inputs[node], from_input)) continue;
+      widen(node);
+      pending.push_back(node);
+    }
+    widen_backwards(std::move(pending), true);
+  }
+
+  /// The makers of what these nodes read, and of what those read, as long as they combine values one by one
+  /// or, with `moves`, move them.
+  void widen_backwards(std::vector<std::uint32_t> pending, bool moves) {
     while (!pending.empty()) {
       const std::uint32_t node = pending.back();
       pending.pop_back();
       for (const ValueId id : typed_.inputs[node]) {
         if (!is_f32(id) || typed_.values[id].producer == no_node) continue;
         const std::uint32_t producer = typed_.values[id].producer;
-        if (widths_[producer] != Width::half || family(producer) != Family::elementwise) continue;
+        const bool follows =
+            family(producer) == Family::elementwise || (moves && family(producer) == Family::layout);
+        if (widths_[producer] != Width::half || !follows) continue;
         widths_[producer] = Width::wide;
         pending.push_back(producer);
       }

@@ -24,6 +24,8 @@ using ExternalData = std::function<Bytes(const Tensor&)>;
 /// - exponents, sums over a row, comparisons and recurrences (Family::wide, Family::recurrent);
 /// - what is added to, masks or scales scores on their way into Softmax and LogSoftmax, as a mask of -1e30 is
 /// no number of fp16;
+/// - states: what is computed on the way from an input of the graph to an output with no sum of products in
+/// between (an LSTM's cell, written out), and what feeds that, back to the products;
 /// - positions, lengths and masks: what is computed from constants and integers alone, as fp16 counts to
 /// 2,048;
 /// - the front end: the two-dimensional convolutions before the first MatMul, with all that feeds them and

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/contract.h"
+#include "engine/onnx/lstm_rewrite.h"
 
 namespace trt_asr::onnx {
 
@@ -154,7 +155,7 @@ Result<Buffer> cast_graph_of(Bytes bytes, DType precision, const CastOptions& op
   TRT_ASR_REQUIRE(precision == DType::f32 || precision == DType::f16 || precision == DType::bf16,
                   bad_argument, "precision", "float32, float16 or bfloat16", dtype_name(precision),
                   "Choose one of them.");
-  TRT_ASR_ASSIGN(const Model model, parse_model(bytes));
+  TRT_ASR_ASSIGN(Model model, parse_model(bytes));
   if (const Node* node = find_quantised(model.graph)) {
     return Error{ErrorCode::engine_build, node->title(), "a graph that is not quantised",
                  std::string(node->op_type),
@@ -165,6 +166,11 @@ Result<Buffer> cast_graph_of(Bytes bytes, DType precision, const CastOptions& op
     return Error{ErrorCode::engine_build, "the graph's precision", dtype_name(precision), dtype_name(other),
                  std::string("Build with --precision ") + (other == DType::f16 ? "fp16" : "bf16") +
                      ", or name the fp32 file of this model instead."};
+  }
+  const Buffer written_out = options.one_step ? write_out_lstm(model, options.external) : Buffer();
+  if (!written_out.empty()) {
+    bytes = written_out;
+    TRT_ASR_ASSIGN(model, parse_model(bytes));
   }
   if (precision == DType::f32 || uses(model.graph, element_type_of(precision)))
     return Buffer(bytes.begin(), bytes.end());

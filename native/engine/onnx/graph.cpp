@@ -33,6 +33,7 @@ constexpr std::uint32_t node = 7;
 namespace sparse_field {
 constexpr std::uint32_t values = 1, indices = 2;
 }
+constexpr std::uint32_t value_name = 1;
 constexpr std::uint64_t attribute_kind_integer = 2;
 constexpr std::string_view cast_op = "Cast";
 
@@ -342,11 +343,12 @@ std::vector<Bytes> graph_parts(Bytes graph, Bytes nodes,
       has_nodes = true;
       continue;
     }
-    if (field.number == graph_field::value) {
+    if (field.number == graph_field::value || field.number == graph_field::initializer) {
+      const std::uint32_t name_field = field.number == graph_field::value ? value_name : tensor_field::name;
       std::string_view name;
       Reader value(field.payload);
       for (Field part; value.next(part);) {
-        if (part.number == 1) name = part.text();
+        if (part.number == name_field) name = part.text();
       }
       if (forgotten.contains(name)) continue;
     }
@@ -430,19 +432,39 @@ void append_node(Buffer& out, const Node& node, std::span<const std::string_view
   append_bytes_field(out, graph_field::node, body);
 }
 
+void append_new_node(Buffer& out, const NewNode& node) {
+  Buffer body;
+  for (const std::string_view input : node.inputs) append_text_field(body, node_field::input, input);
+  for (const std::string_view output : node.outputs) append_text_field(body, node_field::output, output);
+  append_text_field(body, node_field::name, node.name);
+  append_text_field(body, node_field::op_type, node.op_type);
+  if (!node.attribute.empty()) {
+    Buffer attribute;
+    append_text_field(attribute, attribute_field::name, node.attribute);
+    append_varint_field(attribute, attribute_field::integer, static_cast<std::uint64_t>(node.integer));
+    append_varint_field(attribute, attribute_field::type, attribute_kind_integer);
+    append_bytes_field(body, node_field::attribute, attribute);
+  }
+  append_bytes_field(out, graph_field::node, body);
+}
+
 void append_cast(Buffer& out, std::string_view name, std::string_view input, std::string_view output,
                  ElementType to) {
-  Buffer attribute;
-  append_text_field(attribute, attribute_field::name, "to");
-  append_varint_field(attribute, attribute_field::integer, static_cast<std::uint64_t>(to));
-  append_varint_field(attribute, attribute_field::type, attribute_kind_integer);
+  const std::string_view inputs[] = {input};
+  const std::string_view outputs[] = {output};
+  append_new_node(out, {cast_op, name, inputs, outputs, "to", static_cast<std::int64_t>(to)});
+}
+
+void append_initializer(Buffer& out, std::string_view name, ElementType type,
+                        std::span<const std::int64_t> dims, Bytes elements) {
   Buffer body;
-  append_text_field(body, node_field::input, input);
-  append_text_field(body, node_field::output, output);
-  append_text_field(body, node_field::name, name);
-  append_text_field(body, node_field::op_type, cast_op);
-  append_bytes_field(body, node_field::attribute, attribute);
-  append_bytes_field(out, graph_field::node, body);
+  body.reserve(elements.size() + name.size() + 64);
+  for (const std::int64_t extent : dims)
+    append_varint_field(body, tensor_field::dims, static_cast<std::uint64_t>(extent));
+  append_varint_field(body, tensor_field::type, static_cast<std::uint64_t>(type));
+  append_text_field(body, tensor_field::name, name);
+  append_bytes_field(body, tensor_field::raw, elements);
+  append_bytes_field(out, graph_field::initializer, body);
 }
 
 Buffer write_model(const Model& model, Bytes nodes, const std::unordered_set<std::string_view>& forgotten) {

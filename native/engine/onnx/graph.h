@@ -129,12 +129,26 @@ struct Model {
 /// Precondition: as many names as the node has.
 void append_node(Buffer& out, const Node& node, std::span<const std::string_view> inputs,
                  std::span<const std::string_view> outputs);
+/// A node that the file has not got.
+struct NewNode {
+  std::string_view op_type;
+  std::string_view name;
+  std::span<const std::string_view> inputs;
+  std::span<const std::string_view> outputs;
+  std::string_view attribute;  ///< Name of its one attribute, an integer; empty without one.
+  std::int64_t integer = 0;
+};
+void append_new_node(Buffer& out, const NewNode& node);
 /// Appends a Cast to an element type.
 void append_cast(Buffer& out, std::string_view name, std::string_view input, std::string_view output,
                  ElementType to);
+/// Appends an initialiser of little-endian elements. Precondition: as many bytes as the extents say.
+void append_initializer(Buffer& out, std::string_view name, ElementType type,
+                        std::span<const std::int64_t> dims, Bytes elements);
 
-/// The model with other nodes (as `append_node` made them) and without notes on the values in `forgotten`;
-/// everything else byte for byte.
+/// The model with other nodes (as `append_node` and its neighbours made them, new initialisers among them)
+/// and without the initialisers, and notes on values, that are named in `forgotten`; everything else byte for
+/// byte.
 [[nodiscard]] Buffer write_model(const Model& model, Bytes nodes,
                                  const std::unordered_set<std::string_view>& forgotten);
 

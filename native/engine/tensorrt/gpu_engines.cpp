@@ -129,6 +129,7 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
   onnx::CastOptions cast;
   cast.file = request.path;
   cast.external = [file](const onnx::Tensor& tensor) { return file->external(tensor); };
+  cast.one_step = request.side == GraphSide::prediction;
   TRT_ASR_ASSIGN(const std::vector<std::byte> graph,
                  onnx::cast_graph(file->bytes(), dtype_of(key.precision), cast));
 

@@ -75,3 +75,11 @@ def test_a_plan_is_made_for_the_gpus_that_are_named():
     graph = REPOSITORY / "models" / "demo-en" / "joint.onnx"
     one, four = (rtx_builds.build(graph, False, capabilities) for capabilities in ((89,), rtx_builds.CAPABILITIES))
     assert len(one) < len(four)
+
+
+def test_our_predictors_have_no_loop_and_lstm_nodes_are_parsed_as_loops():
+    fixtures = REPOSITORY / "test" / "fixtures" / "models"
+    ours = [REPOSITORY / "models" / "demo-en" / "predictor.onnx", fixtures / "tiny-ours" / "predictor.onnx"]
+    assert [rtx_builds.loops(path) for path in ours] == [0, 0]
+    theirs = [fixtures / "tiny-nemo" / "decoder_joint-model.onnx", fixtures / "tiny-sherpa" / "decoder.onnx"]
+    assert [rtx_builds.loops(path) for path in theirs] == [2, 2]
