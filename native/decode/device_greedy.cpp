@@ -90,6 +90,7 @@ Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& dev
   self->tokens_room_ = static_cast<std::int32_t>(tokens_room(config.rules, frames_max));
   TRT_ASR_TRY(self->open_contexts(plans));
   TRT_ASR_TRY(self->claim());
+  TRT_ASR_TRY(self->claim_working_memory(plans.memory));
   TRT_ASR_TRY(self->set_batch(1));
   TRT_ASR_TRY(self->compute_start());
   return self;
@@ -102,20 +103,28 @@ Status DeviceGreedy::open_contexts(const DevicePlans& plans) noexcept {
     TRT_ASR_REQUIRE(batch_max_of(*plan) >= batch_max_, bad_argument, "decoder batch",
                     "at most the engines' " + show(batch_max_of(*plan)), batch_max_,
                     "Build the engines for a larger batch.");
+    TRT_ASR_TRY(plan->check_on_device());
   }
-  cuda::Plan layout;
-  const std::size_t predictor_at = layout.add(fused ? 0 : plans.predictor->context_bytes());
-  const std::size_t joint_at = layout.add(joint->context_bytes());
-  TRT_ASR_ASSIGN(contexts_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::device, layout.bytes()));
-  if (!fused) {
-    TRT_ASR_ASSIGN(predictor_, trt::Context::open(plans.predictor, contexts_memory_.data() + predictor_at,
-                                                  plans.predictor->context_bytes()));
-    TRT_ASR_ASSIGN(predictor_layout_, find_layout(plans.predictor->info(), GraphKind::split_predictor));
-  }
-  TRT_ASR_ASSIGN(joint_,
-                 trt::Context::open(joint, contexts_memory_.data() + joint_at, joint->context_bytes()));
+  TRT_ASR_ASSIGN(joint_, trt::Context::open(joint));
   TRT_ASR_ASSIGN(joint_layout_, find_layout(joint->info(), fused ? GraphKind::fused : GraphKind::joint));
+  if (fused) return {};
+  TRT_ASR_ASSIGN(predictor_, trt::Context::open(plans.predictor));
+  TRT_ASR_ASSIGN(predictor_layout_, find_layout(plans.predictor->info(), GraphKind::split_predictor));
   return {};
+}
+
+/// The joint and the predictor of a step run one after the other, launched or in a graph, on the stream that
+/// all of a lane's work is on, so that they and the encoder work in one block.
+Status DeviceGreedy::claim_working_memory(std::shared_ptr<trt::WorkingMemory> memory) noexcept {
+  if (memory == nullptr) memory = std::make_shared<trt::WorkingMemory>();
+  for (const std::int32_t batch : trt::sizes_up_to(batch_max_)) {
+    TRT_ASR_TRY(bind_all(batch));
+    if (predictor_.has_value()) TRT_ASR_TRY(predictor_->ask(*memory));
+    TRT_ASR_TRY(joint_.ask(*memory));
+  }
+  TRT_ASR_TRY(memory->claim(device_));
+  if (predictor_.has_value()) TRT_ASR_TRY(predictor_->set_memory(memory));
+  return joint_.set_memory(memory);
 }
 
 Status DeviceGreedy::claim() noexcept {
@@ -233,6 +242,11 @@ Status DeviceGreedy::bind(trt::Context& context, const GraphLayout& layout, std:
   return {};
 }
 
+Status DeviceGreedy::bind_all(std::int32_t batch) noexcept {
+  if (predictor_.has_value()) TRT_ASR_TRY(bind(*predictor_, *predictor_layout_, batch));
+  return bind(joint_, *joint_layout_, batch);
+}
+
 Status DeviceGreedy::set_batch(std::int32_t batch) noexcept {
   if (batch == batch_) return {};
   if (graph_ != nullptr) device_.calls->graph_destroy(graph_);
@@ -243,8 +257,7 @@ Status DeviceGreedy::set_batch(std::int32_t batch) noexcept {
     states->layer_stride = std::int64_t{batch} * dims_.predictor_width;
     states->row_stride = dims_.predictor_width;
   }
-  if (predictor_.has_value()) TRT_ASR_TRY(bind(*predictor_, *predictor_layout_, batch));
-  TRT_ASR_TRY(bind(joint_, *joint_layout_, batch));
+  TRT_ASR_TRY(bind_all(batch));
   batch_ = batch;
   Status captured = capture();
   if (!captured.ok()) batch_ = 0;

@@ -21,6 +21,9 @@ namespace trt_asr {
 struct DevicePlans {
   std::shared_ptr<trt::LoadedPlan> predictor;
   std::shared_ptr<trt::LoadedPlan> joint;
+  /// What they work in, shared with other contexts of the same stream, which have asked for their part; it is
+  /// claimed by the decoder. Null: memory of the decoder's own.
+  std::shared_ptr<trt::WorkingMemory> memory = nullptr;
 };
 
 class DeviceGreedy final : public GreedyDecoder {
@@ -73,8 +76,10 @@ class DeviceGreedy final : public GreedyDecoder {
 
   [[nodiscard]] Status open_contexts(const DevicePlans& plans) noexcept;
   [[nodiscard]] Status claim() noexcept;
+  [[nodiscard]] Status claim_working_memory(std::shared_ptr<trt::WorkingMemory> memory) noexcept;
   [[nodiscard]] void* address_of(Role role) const noexcept;
   [[nodiscard]] Status bind(trt::Context& context, const GraphLayout& layout, std::int32_t batch) noexcept;
+  [[nodiscard]] Status bind_all(std::int32_t batch) noexcept;
   [[nodiscard]] Status set_batch(std::int32_t batch) noexcept;
   [[nodiscard]] Status capture() noexcept;
   [[nodiscard]] Status compute_start() noexcept;
@@ -96,7 +101,6 @@ class DeviceGreedy final : public GreedyDecoder {
   std::int32_t tokens_room_ = 0;
   std::int32_t batch_ = 0;  ///< Rows that contexts and graph are set to.
 
-  cuda::Memory contexts_memory_;
   cuda::Memory device_memory_;
   cuda::Memory pinned_memory_;
   std::optional<trt::Context> predictor_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "base/contract.h"
 #include "base/finite.h"
@@ -42,6 +43,10 @@ Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, std::
   TRT_ASR_REQUIRE(encoder != nullptr && predictor != nullptr, internal, "model", "a transducer on a GPU",
                   "another", "");
   TRT_ASR_REQUIRE(batch_max >= 1, bad_argument, "batch", "at least 1 row", batch_max, "");
+  // TensorRT-RTX compiles kernels when a context is made and first run, into a cache that the contexts of an
+  // engine share; nothing says that two may do so at once.
+  static std::mutex opening;
+  const std::lock_guard lock(opening);
   TRT_ASR_TRY(encoder->device().use());
   std::unique_ptr<GpuPipeline> self(new GpuPipeline(model, encoder->device()));
   self->batch_max_ = batch_max;
@@ -62,11 +67,19 @@ Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, std::
                   "Build the engines with larger profiles.");
   TRT_ASR_ASSIGN(self->stream_, cuda::Stream::create(self->device_));
   TRT_ASR_TRY(self->claim());
+  TRT_ASR_TRY(self->ask_working_memory());
   TRT_ASR_TRY(self->fill_tables());
-  const DevicePlans plans{predictor->plan(), joint == nullptr ? nullptr : joint->plan()};
+  const DevicePlans plans{predictor->plan(), joint == nullptr ? nullptr : joint->plan(),
+                          self->working_memory_};
   TRT_ASR_ASSIGN(self->decoder_,
                  DeviceGreedy::open(self->device_, self->stream_, plans, model.contract.decoder,
                                     std::move(slots), batch_max, self->encoded_frames(samples_max)));
+  TRT_ASR_TRY(self->working_memory_->claim(self->device_));
+  TRT_ASR_TRY(self->encoder_.set_memory(self->working_memory_));
+  TRT_ASR_TRY(self->warm_up());
+  for (const auto& plan : {self->plan_, plans.predictor, plans.joint}) {
+    if (plan != nullptr) plan->save_kernels();
+  }
   return self;
 }
 
@@ -106,9 +119,8 @@ Status GpuPipeline::claim() noexcept {
   const std::size_t at_host_lengths = pinned.add(rows * sizeof(std::int64_t));
   const std::size_t at_host_counts = pinned.add(rows * sizeof(std::int32_t));
   TRT_ASR_ASSIGN(pinned_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::pinned, pinned.bytes()));
-  TRT_ASR_ASSIGN(context_memory_,
-                 cuda::Memory::claim(device_, cuda::Memory::Kind::device, plan_->context_bytes()));
-  TRT_ASR_ASSIGN(encoder_, trt::Context::open(plan_, context_memory_.data(), context_memory_.bytes()));
+  TRT_ASR_TRY(plan_->check_on_device());
+  TRT_ASR_ASSIGN(encoder_, trt::Context::open(plan_));
 
   buffers_.samples = at<float>(device_memory_, at_samples);
   buffers_.signals = at<TrtAsrSignalRow>(device_memory_, at_signals);
@@ -128,6 +140,31 @@ Status GpuPipeline::claim() noexcept {
   buffers_.host_lengths = at<std::int64_t>(pinned_memory_, at_host_lengths);
   buffers_.host_counts = at<std::int32_t>(pinned_memory_, at_host_counts);
   samples_counts_.assign(rows, 0);
+  return {};
+}
+
+/// As many rows as there can be and fewer, as long as a window and shorter.
+Status GpuPipeline::ask_working_memory() noexcept {
+  const Shape& least = plan_->inputs()[layout_.features].min;
+  for (const std::int32_t rows : trt::sizes_up_to(batch_max_)) {
+    for (const std::int32_t frames : trt::sizes_up_to(frames_max_)) {
+      if (rows < least[0] || frames < least[2]) continue;
+      TRT_ASR_TRY(set_encoder_shapes(rows, frames));
+      TRT_ASR_TRY(encoder_.ask(*working_memory_));
+    }
+  }
+  return {};
+}
+
+/// A full window of silence: what TensorRT and the driver do and claim once, they do now and not in
+/// somebody's first utterance.
+Status GpuPipeline::warm_up() noexcept {
+  const auto rows = static_cast<std::size_t>(batch_max_);
+  std::fill_n(buffers_.host_samples, rows * samples_max_, 0.0F);
+  std::fill(samples_counts_.begin(), samples_counts_.end(), samples_max_);
+  TRT_ASR_TRY(encode(batch_max_));
+  TRT_ASR_TRY(stream_.synchronize());
+  std::fill(samples_counts_.begin(), samples_counts_.end(), 0);
   return {};
 }
 
@@ -200,13 +237,18 @@ Status GpuPipeline::enqueue_features(std::int32_t count, std::int32_t longest) n
   return {};
 }
 
+Status GpuPipeline::set_encoder_shapes(std::int32_t rows, std::int32_t frames) noexcept {
+  const std::vector<trt::PlanTensor>& inputs = plan_->inputs();
+  TRT_ASR_TRY(
+      encoder_.set_shape(inputs[layout_.features], {rows, model_.contract.features.mel_bins, frames}));
+  return encoder_.set_shape(inputs[layout_.lengths], {rows});
+}
+
 Status GpuPipeline::enqueue_encoder(std::int32_t count, std::int32_t longest) noexcept {
   const EncoderConfig& config = model_.contract.encoder;
   const std::vector<trt::PlanTensor>& inputs = plan_->inputs();
   const std::vector<trt::PlanTensor>& outputs = plan_->outputs();
-  TRT_ASR_TRY(
-      encoder_.set_shape(inputs[layout_.features], {count, model_.contract.features.mel_bins, longest}));
-  TRT_ASR_TRY(encoder_.set_shape(inputs[layout_.lengths], {count}));
+  TRT_ASR_TRY(set_encoder_shapes(count, longest));
   TRT_ASR_TRY(encoder_.set_address(inputs[layout_.features], buffers_.features));
   TRT_ASR_TRY(encoder_.set_address(inputs[layout_.lengths], buffers_.lengths));
   TRT_ASR_TRY(encoder_.set_address(outputs[layout_.encoded], buffers_.encoded));

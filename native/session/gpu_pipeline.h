@@ -16,7 +16,8 @@ namespace trt_asr {
 
 class GpuPipeline {
  public:
-  /// Claims all memory for `batch_max` rows of `samples_max` samples each and captures the decoder's steps.
+  /// Claims all memory for `batch_max` rows of `samples_max` samples each, encodes as much once and captures
+  /// the decoder's steps.
   /// The model's engines are on a GPU and it is a transducer. Errors: ERR_DEVICE_MEMORY, ERR_BAD_ARGUMENT
   /// (beyond the engines' profiles), ERR_CONTRACT_MISMATCH.
   [[nodiscard]] static Result<std::unique_ptr<GpuPipeline>> open(const Model& model,
@@ -50,8 +51,10 @@ class GpuPipeline {
   [[nodiscard]] std::int32_t encoded_frames(std::size_t samples) const noexcept;
   [[nodiscard]] bool captured() const noexcept { return decoder_->captured(); }
   [[nodiscard]] std::size_t device_bytes() const noexcept {
-    return device_memory_.bytes() + context_memory_.bytes();
+    return device_memory_.bytes() + working_memory_->bytes();
   }
+  /// Of these, what the engines work in.
+  [[nodiscard]] std::size_t working_bytes() const noexcept { return working_memory_->bytes(); }
 
  private:
   /// Tables and tensors in device memory, and what the host writes of them in pinned memory.
@@ -78,7 +81,10 @@ class GpuPipeline {
   GpuPipeline(const Model& model, const cuda::Device& device) noexcept;
 
   [[nodiscard]] Status claim() noexcept;
+  [[nodiscard]] Status ask_working_memory() noexcept;
   [[nodiscard]] Status fill_tables() noexcept;
+  [[nodiscard]] Status warm_up() noexcept;
+  [[nodiscard]] Status set_encoder_shapes(std::int32_t rows, std::int32_t frames) noexcept;
   [[nodiscard]] Status enqueue_features(std::int32_t count, std::int32_t longest) noexcept;
   [[nodiscard]] Status enqueue_encoder(std::int32_t count, std::int32_t longest) noexcept;
 
@@ -90,7 +96,7 @@ class GpuPipeline {
   std::int32_t frames_max_ = 0;  ///< Feature frames of a row.
   EncoderLayout layout_;
   std::shared_ptr<trt::LoadedPlan> plan_;
-  cuda::Memory context_memory_;
+  std::shared_ptr<trt::WorkingMemory> working_memory_ = std::make_shared<trt::WorkingMemory>();
   cuda::Memory device_memory_;
   cuda::Memory pinned_memory_;
   trt::Context encoder_;

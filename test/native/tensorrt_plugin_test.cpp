@@ -147,6 +147,8 @@ CASE("null arguments and structs of another size are refused, not followed") {
   CHECK(plugin->load(nullptr, nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->check_plan(nullptr, nullptr, 0, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->open_context(nullptr, nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
+  CHECK(plugin->needed_bytes(nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
+  CHECK(plugin->set_memory(nullptr, nullptr, 0, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->enqueue(nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->set_shape(nullptr, 0, nullptr, 0, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->set_address(nullptr, 0, nullptr, &failure) == TRT_ASR_INTERNAL);

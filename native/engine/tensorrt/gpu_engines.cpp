@@ -158,17 +158,28 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
 }
 
 Result<std::shared_ptr<TrtEngine>> GpuEngines::load(const GraphRequest& request,
-                                                    std::span<const std::byte> plan) const {
+                                                    std::span<const std::byte> plan,
+                                                    const PlanKey& key) const {
   TRT_ASR_TRY(device_.use());
-  TRT_ASR_ASSIGN(std::shared_ptr<LoadedPlan> loaded, runtime_->load(plan, options_.version_compatible));
+  // Kernels of an earlier process; damaged ones count as none.
+  const auto known = find_blob(BlobKind::runtime_cache, key, where(), options_.cache);
+  const bool found = known.ok() && known.value().has_value();
+  const std::span<const std::byte> kernels = found ? known.value()->bytes() : std::span<const std::byte>();
+  TRT_ASR_ASSIGN(std::shared_ptr<LoadedPlan> loaded,
+                 runtime_->load(plan, options_.version_compatible, kernels));
+  loaded->keep_kernels([key, where = where(), cache = options_.cache](std::span<const std::byte> bytes) {
+    // Kernels that cannot be kept cost time at the next start and nothing else.
+    [[maybe_unused]] const Status kept = store_blob(BlobKind::runtime_cache, key, where, cache, bytes);
+  });
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
   TRT_ASR_TRY(loaded->arrange(file->info()));
   return TrtEngine::create(device_, std::move(loaded));
 }
 
-Result<std::string> GpuEngines::try_plan(const GraphRequest& request, std::span<const std::byte> plan) const {
+Result<std::string> GpuEngines::try_plan(const GraphRequest& request, std::span<const std::byte> plan,
+                                         const PlanKey& key) const {
   const ExitGuard guard;
-  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> candidate, load(request, plan));
+  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> candidate, load(request, plan, key));
   if (options_.progress) options_.progress({request.graph, "compare with ONNX Runtime", 0, 1});
   TRT_ASR_ASSIGN(std::shared_ptr<Engine> reference, load_ort_engine({request.path, 1}));
   TRT_ASR_ASSIGN(const VerifyReport report,
@@ -188,7 +199,7 @@ Result<Plan> GpuEngines::plan(const GraphRequest& request, bool rebuild) noexcep
   wanted.build = [&](const PlanSink& sink) { return build(request, key, profiles, sink); };
   if (options_.targets.empty()) {
     wanted.check.where = where();
-    wanted.check.run = [&](std::span<const std::byte> bytes) { return try_plan(request, bytes); };
+    wanted.check.run = [&](std::span<const std::byte> bytes) { return try_plan(request, bytes, key); };
   }
   wanted.waiter.cancelled = options_.cancelled;
   wanted.waiter.told = [&](const std::string& text) {
@@ -208,7 +219,7 @@ Result<std::shared_ptr<TrtEngine>> GpuEngines::engine(const GraphRequest& reques
   const std::lock_guard lock(mutex);
   std::weak_ptr<TrtEngine>& known = shared[{options_.gpu, ready.file.path().string() + '\n' + request.path}];
   if (std::shared_ptr<TrtEngine> loaded = known.lock()) return loaded;
-  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> loaded, load(request, ready.bytes()));
+  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> loaded, load(request, ready.bytes(), ready.key));
   known = loaded;
   return loaded;
 }

@@ -76,10 +76,12 @@ class GpuEngines {
                                        const std::vector<InputProfile>& profiles) const;
   [[nodiscard]] Status build(const GraphRequest& request, const PlanKey& key,
                              const std::vector<InputProfile>& profiles, const PlanSink& sink) const;
-  [[nodiscard]] Result<std::string> try_plan(const GraphRequest& request,
-                                             std::span<const std::byte> plan) const;
+  [[nodiscard]] Result<std::string> try_plan(const GraphRequest& request, std::span<const std::byte> plan,
+                                             const PlanKey& key) const;
+  /// `key`: of the plan.
   [[nodiscard]] Result<std::shared_ptr<TrtEngine>> load(const GraphRequest& request,
-                                                        std::span<const std::byte> plan) const;
+                                                        std::span<const std::byte> plan,
+                                                        const PlanKey& key) const;
   [[nodiscard]] std::string where() const;
 
   GpuOptions options_;

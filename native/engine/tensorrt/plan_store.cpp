@@ -56,6 +56,7 @@ fs::path with_suffix(const fs::path& path, const char* suffix) {
 
 /// A key, made ready: its text, and where its plan lies.
 struct Place {
+  PlanKey key;
   std::string text;
   fs::path plan;
   fs::path lock;
@@ -64,7 +65,7 @@ struct Place {
     TRT_ASR_ASSIGN(std::string text, plan_key_text(key));
     TRT_ASR_REQUIRE(!cache.empty(), bad_argument, "engine cache", "a folder", "nothing", "");
     const fs::path plan = model_folder(key, cache) / (plan_key_digest(text) + ".plan");
-    return Place{std::move(text), plan, with_suffix(plan, ".lock")};
+    return Place{key, std::move(text), plan, with_suffix(plan, ".lock")};
   }
 };
 
@@ -78,7 +79,7 @@ Result<std::optional<Plan>> find_at(const Place& place) {
   TRT_ASR_ASSIGN(std::optional<SealedFile> file, SealedFile::open(place.plan, plan_kind, place.text));
   if (!file.has_value()) return std::optional<Plan>();
   mark_used(place.plan);
-  return std::optional<Plan>(Plan{std::move(*file), false});
+  return std::optional<Plan>(Plan{std::move(*file), place.key, false});
 }
 
 std::string check_lines(const std::string& where, const std::string& verdict) {

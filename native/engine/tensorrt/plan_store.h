@@ -37,6 +37,7 @@ struct PlanRequest {
 
 struct Plan {
   SealedFile file;
+  PlanKey key;         ///< Of the plan, which may be another than the request's.
   bool built = false;  ///< By this call, and not found.
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return file.bytes(); }
