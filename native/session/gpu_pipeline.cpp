@@ -39,8 +39,7 @@ Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, std::
   const std::shared_ptr<TrtEngine> encoder = on_gpu(model.encoder);
   const std::shared_ptr<TrtEngine> predictor = on_gpu(model.transducer.predictor);
   const std::shared_ptr<TrtEngine> joint = on_gpu(model.transducer.joint);
-  TRT_ASR_REQUIRE(encoder != nullptr && predictor != nullptr, internal, "model", "a transducer on a GPU",
-                  "another", "");
+  TRT_ASR_REQUIRE(encoder != nullptr, internal, "model", "one on a GPU", "another", "");
   TRT_ASR_REQUIRE(batch_max >= 1, bad_argument, "batch", "at least 1 row", batch_max, "");
   TRT_ASR_TRY(encoder->device().use());
   std::unique_ptr<GpuPipeline> self(new GpuPipeline(model, encoder->device()));
@@ -63,10 +62,11 @@ Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, std::
   TRT_ASR_ASSIGN(self->stream_, cuda::Stream::create(self->device_));
   TRT_ASR_TRY(self->claim());
   TRT_ASR_TRY(self->fill_tables());
-  const DevicePlans plans{predictor->plan(), joint == nullptr ? nullptr : joint->plan()};
+  const DevicePlans plans{predictor == nullptr ? nullptr : predictor->plan(),
+                          joint == nullptr ? nullptr : joint->plan()};
   TRT_ASR_ASSIGN(self->decoder_,
-                 DeviceGreedy::open(self->device_, self->stream_, plans, model.contract.decoder,
-                                    std::move(slots), batch_max, self->encoded_frames(samples_max)));
+                 open_device_decoder(self->device_, self->stream_, plans, model.contract.decoder,
+                                     std::move(slots), batch_max, self->encoded_frames(samples_max)));
   return self;
 }
 
@@ -258,6 +258,12 @@ Status GpuPipeline::encode(std::int32_t count) noexcept {
 
 Status GpuPipeline::decode(std::span<DecodeRow> rows) noexcept {
   return decoder_->decode_flagged(encoded_BTD_, buffers_.flags, rows);
+}
+
+Status GpuPipeline::decode_held_back(std::span<DecodeRow> rows) noexcept {
+  const TensorView none = TensorView::contiguous(buffers_.encoded, DType::f32, MemorySpace::device,
+                                                 {1, 0, model_.contract.encoder.width});
+  return decoder_->decode_flagged(none, nullptr, rows);
 }
 
 }  // namespace trt_asr

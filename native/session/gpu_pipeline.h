@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "decode/device_greedy.h"
+#include "decode/device_decoder.h"
 #include "encoder/encoder.h"
 #include "features/log_mel.h"
 #include "session/model.h"
@@ -17,7 +17,7 @@ namespace trt_asr {
 class GpuPipeline {
  public:
   /// Claims all memory for `batch_max` rows of `samples_max` samples each and captures the decoder's steps.
-  /// The model's engines are on a GPU and it is a transducer. Errors: ERR_DEVICE_MEMORY, ERR_BAD_ARGUMENT
+  /// The model's engines are on a GPU. Errors: ERR_DEVICE_MEMORY, ERR_BAD_ARGUMENT
   /// (beyond the engines' profiles), ERR_CONTRACT_MISMATCH.
   [[nodiscard]] static Result<std::unique_ptr<GpuPipeline>> open(const Model& model,
                                                                  std::shared_ptr<DeviceSlots> slots,
@@ -43,6 +43,12 @@ class GpuPipeline {
 
   /// Decodes ranges of the rows that were encoded; see GreedyDecoder::decode.
   [[nodiscard]] Status decode(std::span<DecodeRow> rows) noexcept;
+
+  /// See DeviceDecoder::holds_back.
+  [[nodiscard]] bool holds_back() const noexcept { return decoder_->holds_back(); }
+
+  /// Decodes rows that have no frame, whose `row` is 0: what the decoder held back of them.
+  [[nodiscard]] Status decode_held_back(std::span<DecodeRow> rows) noexcept;
 
   /// Waits for what `encode` started: for measurements alone.
   [[nodiscard]] Status synchronize() const noexcept { return stream_.synchronize(); }
@@ -97,7 +103,7 @@ class GpuPipeline {
   Buffers buffers_;
   std::vector<std::size_t> samples_counts_;  ///< Of each row that was put.
   TensorView encoded_BTD_;
-  std::unique_ptr<DeviceGreedy> decoder_;
+  std::unique_ptr<DeviceDecoder> decoder_;
 };
 
 }  // namespace trt_asr

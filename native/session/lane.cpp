@@ -283,49 +283,54 @@ Status Lane::recognize_on_gpu(std::span<Task> tasks) noexcept {
     task.tokens = {};
     task.tentative = {};
     if (task.fresh) TRT_ASR_TRY(gpu_->reset(task.slot));
-    // A transducer holds nothing back, so there is nothing to decode without a frame.
     if (task.encodes) ++count;
   }
-  if (count == 0) return {};
-  {
+  if (count > 0) {
     const Stopwatch stopwatch(times_.encoder_ns, tasks.size());
     TRT_ASR_TRY(gpu_->encode(count));
     TRT_ASR_TRY(gpu_->synchronize());
   }
   const Stopwatch stopwatch(times_.decode_ns, tasks.size());
-  const auto decode = [&](bool ahead, std::span<Token> room, std::span<const Token> Task::*out) -> Status {
-    std::size_t rows = 0;
-    const auto takes_part = [ahead](const Task& task) {
-      return task.encodes && task.status.ok() && (!ahead || task.window.looks_ahead);
-    };
-    for (Task& task : tasks) {
-      if (!takes_part(task)) continue;
-      DecodeRow& row = rows_[rows];
-      row = ahead ? row_ahead_of(task) : row_of(task);
-      row.tokens = room.subspan(rows * room_, room_);
-      if (ahead) TRT_ASR_TRY(gpu_->fork(task.slot, row.slot));
-      ++rows;
-    }
-    if (rows == 0) return {};
-    const auto decoded = std::span(rows_).first(rows);
-    Status status = gpu_->decode(decoded);
-    const bool rows_failed = std::any_of(decoded.begin(), decoded.end(),
-                                         [](const DecodeRow& row) { return row.error != nullptr; });
-    if (!status.ok() && !rows_failed) return status;
-    rows = 0;
-    for (Task& task : tasks) {
-      if (!takes_part(task)) continue;
-      const DecodeRow& row = rows_[rows++];
-      if (row.error != nullptr) {
-        task.status = *row.error;
-      } else {
-        task.*out = row.tokens.first(row.tokens_count);
-      }
-    }
-    return {};
+  TRT_ASR_TRY(decode_on_gpu(tasks, GpuDecode::frames));
+  TRT_ASR_TRY(decode_on_gpu(tasks, GpuDecode::ahead));
+  if (!gpu_->holds_back()) return {};
+  return decode_on_gpu(tasks, GpuDecode::held_back);
+}
+
+Status Lane::decode_on_gpu(std::span<Task> tasks, GpuDecode what) noexcept {
+  const bool ahead = what == GpuDecode::ahead;
+  const bool held_back = what == GpuDecode::held_back;
+  const auto takes_part = [&](const Task& task) {
+    return task.status.ok() && task.encodes != held_back && (!ahead || task.window.looks_ahead);
   };
-  TRT_ASR_TRY(decode(false, tokens_, &Task::tokens));
-  return decode(true, tokens_ahead_, &Task::tentative);
+  const std::span<Token> room = ahead ? tokens_ahead_ : tokens_;
+  std::size_t rows = 0;
+  for (std::size_t index = 0; index < tasks.size(); ++index) {
+    const Task& task = tasks[index];
+    if (!takes_part(task)) continue;
+    DecodeRow& row = rows_[rows++];
+    row = ahead ? row_ahead_of(task) : row_of(task);
+    if (held_back) row.row = 0;
+    row.tokens = room.subspan(index * room_, room_);
+    if (ahead) TRT_ASR_TRY(gpu_->fork(task.slot, row.slot));
+  }
+  if (rows == 0) return {};
+  const auto decoded = std::span(rows_).first(rows);
+  Status status = held_back ? gpu_->decode_held_back(decoded) : gpu_->decode(decoded);
+  const bool rows_failed =
+      std::any_of(decoded.begin(), decoded.end(), [](const DecodeRow& row) { return row.error != nullptr; });
+  if (!status.ok() && !rows_failed) return status;
+  rows = 0;
+  for (Task& task : tasks) {
+    if (!takes_part(task)) continue;
+    const DecodeRow& row = rows_[rows++];
+    if (row.error != nullptr) {
+      task.status = *row.error;
+    } else {
+      (ahead ? task.tentative : task.tokens) = row.tokens.first(row.tokens_count);
+    }
+  }
+  return {};
 }
 
 }  // namespace trt_asr

@@ -115,7 +115,12 @@ class Lane {
   [[nodiscard]] Status encode_on_host(std::span<Task> tasks) noexcept;
   [[nodiscard]] Status encode_chunks(std::span<Task> tasks) noexcept;
   void decode_on_host(std::span<Task> tasks) noexcept;
+  /// What a call of the GPU's decoder is about: the windows' frames, those behind them, or what was held back
+  /// of windows without frames.
+  enum class GpuDecode : std::uint8_t { frames, ahead, held_back };
+
   [[nodiscard]] Status recognize_on_gpu(std::span<Task> tasks) noexcept;
+  [[nodiscard]] Status decode_on_gpu(std::span<Task> tasks, GpuDecode what) noexcept;
   [[nodiscard]] DecodeRow row_of(const Task& task) const noexcept;
   [[nodiscard]] DecodeRow row_ahead_of(const Task& task) const noexcept;
 

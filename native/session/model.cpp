@@ -194,7 +194,9 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
   TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(info, transducer, contract.decoder));
 
   std::optional<cuda::Device> device;
-  if (!files.predictor.empty() && !(config.gpu.has_value() && config.gpu->stepwise)) device = loader.device();
+  TRT_ASR_ASSIGN(const EncoderLayout layout, find_encoder_tensors(info));
+  const bool in_stages = rules.rule == DecodeRule::ctc && layout.time_last;
+  if (!in_stages && !(config.gpu.has_value() && config.gpu->stepwise)) device = loader.device();
   return std::shared_ptr<const Model>(new Model{std::move(encoder), std::move(streaming),
                                                 std::move(transducer), std::move(tokenizer),
                                                 std::move(contract), device});

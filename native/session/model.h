@@ -82,7 +82,7 @@ struct Model {
   Tokenizer tokenizer;
   ModelContract contract;
   /// The GPU on which features, encoder and decoder run as one; nothing where the stages run one by one: on
-  /// the CPU, for CTC, and where it was asked for.
+  /// the CPU, for CTC whose classes do not adjoin, and where it was asked for.
   std::optional<cuda::Device> device;
 };
 
