@@ -41,7 +41,8 @@ const std::filesystem::path& shared_cache() {
 
 struct Opened {
   std::shared_ptr<const Model> model;
-  std::shared_ptr<DeviceSlots> slots;
+  std::unique_ptr<Arena> arena = std::make_unique<Arena>();
+  GpuSlots slots;
   std::unique_ptr<GpuPipeline> pipeline;
 };
 
@@ -50,8 +51,7 @@ Opened open_pipeline(const RecognizerConfig& config, std::int32_t rows, std::siz
   auto model = Model::load(config.model);
   REQUIRE_OK(model);
   opened.model = model.take();
-  const bool fused = opened.model->transducer.joint == nullptr;
-  auto slots = DeviceSlots::create(*opened.model->device, opened.model->contract.decoder, fused, 4);
+  auto slots = GpuSlots::claim(*opened.model, 4, 0, *opened.arena);
   REQUIRE_OK(slots);
   opened.slots = slots.take();
   auto pipeline = GpuPipeline::open(*opened.model, opened.slots, rows, samples);
@@ -108,7 +108,7 @@ long compiled() {
 
 CASE("a lane claims the memory of its own window and batch, once for all its engines") {
   const Tidy tidy;
-  for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo()}) {
+  for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo(), ctc_ours()}) {
     for (const std::size_t rows : {1, 2, 8}) {
       for (const std::size_t frames : {1000, 2200}) {
         const Opened opened =

@@ -191,7 +191,8 @@ Result<Plan> GpuEngines::plan(const GraphRequest& request, bool rebuild) noexcep
   const HeapOwnerScope owner(HeapOwner::library);
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
   TRT_ASR_ASSIGN(const std::vector<InputProfile> profiles,
-                 make_profiles(request.path, file->info().inputs, request.side, request.limits));
+                 make_profiles(request.path, with_known(file->info().inputs, request.known), request.side,
+                               request.limits));
   TRT_ASR_ASSIGN(const PlanKey key, key_of(request, profiles));
   PlanRequest wanted;
   wanted.key = key;
