@@ -228,7 +228,7 @@ export class Recognizer {
       });
     const load = async (choice: DeviceChoice): Promise<Recognizer> => {
       const onCpu = choice.device === 'cpu';
-      const settled = settleSessions('options.sessions', sessions, resolved, onCpu);
+      const settled = settleSessions('options.sessions', sessions, resolved);
       const gpu = onCpu ? undefined : gpuOf(Number(choice.device.slice('cuda:'.length)));
       const gpuRows = gpu && Math.min(gpu.encoder.batch.max, gpu.prediction.batch.max);
       // Packed graphs quantise row by row: a row of a batch is as if alone.

@@ -12,7 +12,7 @@ export type SessionMode = 'buffered' | 'cache-aware' | 'segment';
 export interface SessionsOptions {
   /**
    * 'buffered': an offline model hears each chunk with audio before and behind it; partial text comes with every chunk.
-   * 'cache-aware': a streaming model hears chunk after chunk; needs a folder with such a graph, and a CPU. 'segment': voice
+   * 'cache-aware': a streaming model hears chunk after chunk; needs a folder with such a graph. 'segment': voice
    * activity finds segments of speech, and each is transcribed as a recording of its own. Default 'auto': cache-aware where
    * that is possible, else buffered.
    */
@@ -82,13 +82,12 @@ export function settleSessions(
   name: string,
   options: SessionsOptions,
   model: { files: ModelFiles; contract: NativeContract },
-  onCpu: boolean,
 ): SessionsChoice {
   const streams = model.files.streaming !== undefined && model.contract.streaming !== undefined;
   const offline = model.files.encoder !== undefined;
   const wantsContext = CONTEXT_KEYS.some((key) => options[key] !== undefined);
   const asked = options.mode ?? 'auto';
-  const automatic = streams && (onCpu || !offline) && !wantsContext ? 'cache-aware' : 'buffered';
+  const automatic = streams && !wantsContext ? 'cache-aware' : 'buffered';
   const mode = asked === 'auto' ? automatic : asked;
   const refuse = (expected: string, received: string, remedy: string) => {
     throw new AsrError({ code: 'ERR_BAD_ARGUMENT', field: `${name}.mode`, expected, received, remedy });
@@ -99,8 +98,6 @@ export function settleSessions(
       "'cache-aware'",
       'The folder has no causal streaming encoder: take another mode.',
     );
-  if (mode === 'cache-aware' && offline && !onCpu)
-    refuse('another mode on a GPU', "'cache-aware'", "Open with device: 'cpu', or take another mode.");
   if (mode !== 'cache-aware' && !offline)
     refuse("'cache-aware'", `'${mode}'`, 'The folder has a streaming encoder alone.');
   if (mode === 'segment') return { mode, vad: options.vad ?? 'energy' };

@@ -20,22 +20,6 @@ constexpr std::int32_t steps_per_graph = 8;
 
 constexpr std::size_t token_bytes = sizeof(std::int32_t);
 
-const char* flag_text(std::int32_t flags) noexcept {
-  if ((flags & TRT_ASR_FLAG_LOGITS_NOT_FINITE) != 0) return "logits with NaN or infinity";
-  if ((flags & TRT_ASR_FLAG_ENCODED_NOT_FINITE) != 0) return "encoder frames with NaN or infinity";
-  if ((flags & TRT_ASR_FLAG_ENCODED_RANGE) != 0) return "encoder frames out of range";
-  if ((flags & TRT_ASR_FLAG_SAMPLES_NOT_FINITE) != 0) return "samples with NaN or infinity";
-  if ((flags & TRT_ASR_FLAG_TOKENS_ROOM) != 0) return "more tokens than there is room for";
-  if ((flags & TRT_ASR_FLAG_STEPS) != 0) return "more steps than max_symbols_per_frame allows";
-  return "a slot, row or frame out of range";
-}
-
-/// Numbers that are not finite are the model's; everything else is ours.
-bool is_damage(std::int32_t flags) noexcept {
-  return (flags & (TRT_ASR_FLAG_LOGITS_NOT_FINITE | TRT_ASR_FLAG_ENCODED_NOT_FINITE |
-                   TRT_ASR_FLAG_ENCODED_RANGE | TRT_ASR_FLAG_SAMPLES_NOT_FINITE)) != 0;
-}
-
 /// The extent of the batch that every input of the plan reaches; states are [L, B, H].
 std::int64_t batch_max_of(const trt::LoadedPlan& plan) noexcept {
   std::int64_t batch = INT32_MAX;
@@ -43,16 +27,6 @@ std::int64_t batch_max_of(const trt::LoadedPlan& plan) noexcept {
     batch = std::min(batch, input.max[trt::batch_axis(input.spec, trt::GraphSide::prediction)]);
   }
   return batch;
-}
-
-/// What a row's flags say.
-Error error_of(const TrtAsrDecodeRow& row) {
-  const ErrorCode code = is_damage(row.flags) ? ErrorCode::contract_mismatch : ErrorCode::internal;
-  const char* remedy =
-      "The audio is beyond all measure, the weights are damaged, or they do not fit the engines' "
-      "precision: look at the audio, then try fp32.";
-  return {code, row.flag_frame < 0 ? "encoder output" : "encoder frame " + show(row.flag_frame),
-          "finite numbers within their bounds", flag_text(row.flags), is_damage(row.flags) ? remedy : ""};
 }
 
 }  // namespace
@@ -90,6 +64,7 @@ Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& dev
   self->tokens_room_ = static_cast<std::int32_t>(tokens_room(config.rules, frames_max));
   TRT_ASR_TRY(self->open_contexts(plans));
   TRT_ASR_TRY(self->claim());
+  TRT_ASR_TRY(self->claim_working_memory(plans.memory));
   TRT_ASR_TRY(self->set_batch(1));
   TRT_ASR_TRY(self->compute_start());
   return self;
@@ -102,20 +77,28 @@ Status DeviceGreedy::open_contexts(const DevicePlans& plans) noexcept {
     TRT_ASR_REQUIRE(batch_max_of(*plan) >= batch_max_, bad_argument, "decoder batch",
                     "at most the engines' " + show(batch_max_of(*plan)), batch_max_,
                     "Build the engines for a larger batch.");
+    TRT_ASR_TRY(plan->check_on_device());
   }
-  cuda::Plan layout;
-  const std::size_t predictor_at = layout.add(fused ? 0 : plans.predictor->context_bytes());
-  const std::size_t joint_at = layout.add(joint->context_bytes());
-  TRT_ASR_ASSIGN(contexts_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::device, layout.bytes()));
-  if (!fused) {
-    TRT_ASR_ASSIGN(predictor_, trt::Context::open(plans.predictor, contexts_memory_.data() + predictor_at,
-                                                  plans.predictor->context_bytes()));
-    TRT_ASR_ASSIGN(predictor_layout_, find_layout(plans.predictor->info(), GraphKind::split_predictor));
-  }
-  TRT_ASR_ASSIGN(joint_,
-                 trt::Context::open(joint, contexts_memory_.data() + joint_at, joint->context_bytes()));
+  TRT_ASR_ASSIGN(joint_, trt::Context::open(joint));
   TRT_ASR_ASSIGN(joint_layout_, find_layout(joint->info(), fused ? GraphKind::fused : GraphKind::joint));
+  if (fused) return {};
+  TRT_ASR_ASSIGN(predictor_, trt::Context::open(plans.predictor));
+  TRT_ASR_ASSIGN(predictor_layout_, find_layout(plans.predictor->info(), GraphKind::split_predictor));
   return {};
+}
+
+/// The joint and the predictor of a step run one after the other, launched or in a graph, on the stream that
+/// all of a lane's work is on, so that they and the encoder work in one block.
+Status DeviceGreedy::claim_working_memory(std::shared_ptr<trt::WorkingMemory> memory) noexcept {
+  if (memory == nullptr) memory = std::make_shared<trt::WorkingMemory>();
+  for (const std::int32_t batch : trt::sizes_up_to(batch_max_)) {
+    TRT_ASR_TRY(bind_all(batch));
+    if (predictor_.has_value()) TRT_ASR_TRY(predictor_->ask(*memory));
+    TRT_ASR_TRY(joint_.ask(*memory));
+  }
+  TRT_ASR_TRY(memory->claim(device_));
+  if (predictor_.has_value()) TRT_ASR_TRY(predictor_->set_memory(memory));
+  return joint_.set_memory(memory);
 }
 
 Status DeviceGreedy::claim() noexcept {
@@ -233,6 +216,11 @@ Status DeviceGreedy::bind(trt::Context& context, const GraphLayout& layout, std:
   return {};
 }
 
+Status DeviceGreedy::bind_all(std::int32_t batch) noexcept {
+  if (predictor_.has_value()) TRT_ASR_TRY(bind(*predictor_, *predictor_layout_, batch));
+  return bind(joint_, *joint_layout_, batch);
+}
+
 Status DeviceGreedy::set_batch(std::int32_t batch) noexcept {
   if (batch == batch_) return {};
   if (graph_ != nullptr) device_.calls->graph_destroy(graph_);
@@ -243,8 +231,7 @@ Status DeviceGreedy::set_batch(std::int32_t batch) noexcept {
     states->layer_stride = std::int64_t{batch} * dims_.predictor_width;
     states->row_stride = dims_.predictor_width;
   }
-  if (predictor_.has_value()) TRT_ASR_TRY(bind(*predictor_, *predictor_layout_, batch));
-  TRT_ASR_TRY(bind(joint_, *joint_layout_, batch));
+  TRT_ASR_TRY(bind_all(batch));
   batch_ = batch;
   Status captured = capture();
   if (!captured.ok()) batch_ = 0;
@@ -384,74 +371,6 @@ Status DeviceGreedy::run_chunks(std::int64_t steps_max) noexcept {
   return Error{ErrorCode::internal, "chunks of the search", "at most " + show(chunks_max), "more", ""};
 }
 
-Status DeviceGreedy::reset(SlotId slot) noexcept {
-  TRT_ASR_REQUIRE(slot < slots_->slots(), internal, "slot", "below " + show(slots_->slots()), slot, "");
-  slots_->source(slot) = slots_->start_slot();
-  return {};
-}
-
-Status DeviceGreedy::fork(SlotId from, SlotId to) noexcept {
-  const bool known = from < slots_->slots() && to < slots_->slots();
-  TRT_ASR_REQUIRE(known, internal, "slot", "below " + show(slots_->slots()), std::max(from, to), "");
-  slots_->source(to) = slots_->source(from);
-  return {};
-}
-
-Status DeviceGreedy::write_rows(std::span<DecodeRow> rows) noexcept {
-  for (std::size_t index = 0; index < rows.size(); ++index) {
-    const DecodeRow& row = rows[index];
-    const std::int32_t source = slots_->source(row.slot);
-    TRT_ASR_REQUIRE(source != DeviceSlots::never_reset, internal, "slot", "one that was reset", row.slot, "");
-    TrtAsrDecodeRow& out = buffers_.host_rows[index];
-    out = {};
-    out.load_slot = source;
-    out.store_slot = static_cast<std::int32_t>(row.slot);
-    out.encoded_row = static_cast<std::int32_t>(row.row);
-    out.frame_begin = row.frame_begin;
-    out.frame_end = row.frame_end;
-    out.frame_origin = row.frame_origin;
-    out.ends = row.ends ? 1 : 0;
-  }
-  return stream_.copy(buffers_.rows, buffers_.host_rows, rows.size() * sizeof(TrtAsrDecodeRow));
-}
-
-Status DeviceGreedy::read_rows(std::span<DecodeRow> rows) noexcept {
-  TRT_ASR_TRY(stream_.copy(buffers_.host_rows, buffers_.rows, rows.size() * sizeof(TrtAsrDecodeRow)));
-  TRT_ASR_TRY(stream_.synchronize());
-  for (std::size_t index = 0; index < rows.size(); ++index) {
-    const TrtAsrDecodeRow& told = buffers_.host_rows[index];
-    rows[index].error = nullptr;
-    if (told.flags != 0) {
-      rows[index].error = std::make_shared<const Error>(error_of(told));
-      continue;
-    }
-    const auto count = static_cast<std::size_t>(told.tokens_count);
-    TRT_ASR_REQUIRE(count <= rows[index].tokens.size(), internal, "room for tokens",
-                    rows[index].tokens.size(), count, "");
-    const std::size_t first = index * static_cast<std::size_t>(tokens_room_);
-    if (count != 0)
-      TRT_ASR_TRY(
-          stream_.copy(buffers_.host_tokens + first, buffers_.tokens + first, count * sizeof(TrtAsrToken)));
-  }
-  TRT_ASR_TRY(stream_.synchronize());
-  const Error* first_error = nullptr;
-  for (std::size_t index = 0; index < rows.size(); ++index) {
-    DecodeRow& row = rows[index];
-    if (row.error != nullptr) {
-      row.tokens_count = 0;
-      if (first_error == nullptr) first_error = row.error.get();
-      continue;
-    }
-    row.tokens_count = static_cast<std::size_t>(buffers_.host_rows[index].tokens_count);
-    const TrtAsrToken* first = buffers_.host_tokens + index * static_cast<std::size_t>(tokens_room_);
-    for (std::size_t at = 0; at < row.tokens_count; ++at)
-      row.tokens[at] = {first[at].id, first[at].frame, first[at].duration_frames, first[at].confidence};
-    slots_->source(row.slot) = static_cast<std::int32_t>(row.slot);
-  }
-  if (first_error != nullptr) return *first_error;
-  return {};
-}
-
 Status DeviceGreedy::decode(const TensorView& encoded_BTD, std::span<DecodeRow> rows) noexcept {
   if (encoded_BTD.space == MemorySpace::device) return decode_flagged(encoded_BTD, nullptr, rows);
   TRT_ASR_TRY(check_batch(encoded_BTD, config_.encoder_width, rows, slots_->slots()));
@@ -469,19 +388,12 @@ Status DeviceGreedy::decode(const TensorView& encoded_BTD, std::span<DecodeRow> 
 
 Status DeviceGreedy::decode_flagged(const TensorView& encoded_BTD, const std::int32_t* encoded_flags,
                                     std::span<DecodeRow> rows) noexcept {
-  TRT_ASR_REQUIRE(!rows.empty() && rows.size() <= static_cast<std::size_t>(batch_max_), bad_argument,
-                  "decoder batch", "1 to " + show(batch_max_) + " rows", rows.size(), "");
   TRT_ASR_TRY(device_.use());
-  std::int64_t frames = 0;
-  for (const DecodeRow& row : rows) {
-    TRT_ASR_REQUIRE(row.slot < slots_->slots(), internal, "slot", "below " + show(slots_->slots()), row.slot,
-                    "");
-    frames = std::max<std::int64_t>(frames, row.frame_end - row.frame_begin);
-  }
-  TRT_ASR_REQUIRE(frames <= frames_max_, internal, "frames of a row", "at most " + show(frames_max_), frames,
-                  "");
+  TRT_ASR_ASSIGN(const std::int64_t frames, check_device_rows(rows, *slots_, batch_max_, frames_max_));
   TRT_ASR_TRY(set_batch(static_cast<std::int32_t>(rows.size())));
-  TRT_ASR_TRY(write_rows(rows));
+  const DeviceRows device_rows{buffers_.rows, buffers_.tokens, buffers_.host_rows, buffers_.host_tokens,
+                               tokens_room_};
+  TRT_ASR_TRY(write_device_rows(rows, stream_, *slots_, device_rows));
   *buffers_.host_encoded = {encoded_BTD.data, encoded_BTD.strides[0], encoded_BTD.strides[1],
                             encoded_BTD.strides[2]};
   TRT_ASR_TRY(stream_.copy(buffers_.encoded, buffers_.host_encoded, sizeof(TrtAsrEncoded)));
@@ -491,7 +403,7 @@ Status DeviceGreedy::decode_flagged(const TensorView& encoded_BTD, const std::in
   TRT_ASR_PLUGIN_TRY(device_.calls->load_rows, &move, stream_.handle());
   TRT_ASR_TRY(run_chunks(frames * config_.rules.max_symbols_per_frame));
   TRT_ASR_PLUGIN_TRY(device_.calls->store_rows, &move, stream_.handle());
-  return read_rows(rows);
+  return read_device_rows(rows, stream_, *slots_, device_rows);
 }
 
 }  // namespace trt_asr

@@ -9,7 +9,8 @@
 #include <span>
 #include <vector>
 
-#include "decode/device_slots.h"
+#include "decode/device_decoder.h"
+#include "decode/device_rows.h"
 #include "decode/graph_layout.h"
 #include "decode/greedy_transducer.h"
 #include "engine/cuda/device.h"
@@ -17,13 +18,7 @@
 
 namespace trt_asr {
 
-/// The plans of the prediction side; `joint` is null when one graph does both.
-struct DevicePlans {
-  std::shared_ptr<trt::LoadedPlan> predictor;
-  std::shared_ptr<trt::LoadedPlan> joint;
-};
-
-class DeviceGreedy final : public GreedyDecoder {
+class DeviceGreedy final : public DeviceDecoder {
  public:
   /// Claims all memory for `batch_max` rows of `frames_max` encoder frames, runs the predictor once for the
   /// start of utterances and captures the steps. `stream` outlives the decoder. Errors: ERR_CONTRACT_MISMATCH
@@ -34,19 +29,16 @@ class DeviceGreedy final : public GreedyDecoder {
       std::int32_t frames_max) noexcept;
   ~DeviceGreedy() override;
 
-  [[nodiscard]] Status reset(SlotId slot) noexcept override;
-  [[nodiscard]] Status fork(SlotId from, SlotId to) noexcept override;
+  [[nodiscard]] Status reset(SlotId slot) noexcept override { return slots_->reset(slot); }
+  [[nodiscard]] Status fork(SlotId from, SlotId to) noexcept override { return slots_->fork(from, to); }
 
   /// `encoded_BTD` may lie in host memory (contiguous; it is copied) or in device memory (any strides; work
   /// that fills it has to be on the decoder's stream).
   [[nodiscard]] Status decode(const TensorView& encoded_BTD, std::span<DecodeRow> rows) noexcept override;
-  /// As `decode` of device memory; `encoded_flags` in device memory, one a row of the batch: a row with a
-  /// flag fails. May be null.
   [[nodiscard]] Status decode_flagged(const TensorView& encoded_BTD, const std::int32_t* encoded_flags,
-                                      std::span<DecodeRow> rows) noexcept;
-
-  /// Whether the steps run as a CUDA graph; else they are launched one by one.
-  [[nodiscard]] bool captured() const noexcept { return graph_ != nullptr; }
+                                      std::span<DecodeRow> rows) noexcept override;
+  [[nodiscard]] bool holds_back() const noexcept override { return false; }
+  [[nodiscard]] bool captured() const noexcept override { return graph_ != nullptr; }
 
  private:
   /// Device memory of a batch, and what the host shares with it.
@@ -73,8 +65,10 @@ class DeviceGreedy final : public GreedyDecoder {
 
   [[nodiscard]] Status open_contexts(const DevicePlans& plans) noexcept;
   [[nodiscard]] Status claim() noexcept;
+  [[nodiscard]] Status claim_working_memory(std::shared_ptr<trt::WorkingMemory> memory) noexcept;
   [[nodiscard]] void* address_of(Role role) const noexcept;
   [[nodiscard]] Status bind(trt::Context& context, const GraphLayout& layout, std::int32_t batch) noexcept;
+  [[nodiscard]] Status bind_all(std::int32_t batch) noexcept;
   [[nodiscard]] Status set_batch(std::int32_t batch) noexcept;
   [[nodiscard]] Status capture() noexcept;
   [[nodiscard]] Status compute_start() noexcept;
@@ -83,8 +77,6 @@ class DeviceGreedy final : public GreedyDecoder {
   [[nodiscard]] Status enqueue_step() noexcept;
   [[nodiscard]] Status enqueue_chunk() noexcept;
   [[nodiscard]] Status run_chunks(std::int64_t steps_max) noexcept;
-  [[nodiscard]] Status write_rows(std::span<DecodeRow> rows) noexcept;
-  [[nodiscard]] Status read_rows(std::span<DecodeRow> rows) noexcept;
 
   cuda::Device device_;
   const cuda::Stream& stream_;
@@ -96,7 +88,6 @@ class DeviceGreedy final : public GreedyDecoder {
   std::int32_t tokens_room_ = 0;
   std::int32_t batch_ = 0;  ///< Rows that contexts and graph are set to.
 
-  cuda::Memory contexts_memory_;
   cuda::Memory device_memory_;
   cuda::Memory pinned_memory_;
   std::optional<trt::Context> predictor_;

@@ -26,6 +26,12 @@ class DeviceSlots {
   [[nodiscard]] const TrtAsrStates& states() const noexcept { return states_; }
   [[nodiscard]] std::int32_t* tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::int32_t* carry_frames() const noexcept { return carry_frames_; }
+  /// [slots + 1] of CTC, which has nothing of the above; else null.
+  [[nodiscard]] TrtAsrCtcState* ctc_states() const noexcept { return ctc_states_; }
+
+  /// See GreedyDecoder::reset and fork. Errors: ERR_INTERNAL for a slot that is not there.
+  [[nodiscard]] Status reset(SlotId slot) noexcept;
+  [[nodiscard]] Status fork(SlotId from, SlotId to) noexcept;
 
   static constexpr std::int32_t never_reset = -1;
   /// The slot whose state an utterance goes on from: its own, the start slot's, or one it is a fork of.
@@ -37,6 +43,7 @@ class DeviceSlots {
   TrtAsrStates states_{};
   std::int32_t* tokens_ = nullptr;
   std::int32_t* carry_frames_ = nullptr;
+  TrtAsrCtcState* ctc_states_ = nullptr;
   cuda::Memory memory_;
   std::vector<std::int32_t> sources_;  ///< On the host.
 };

@@ -67,22 +67,37 @@ Result<CacheAwareLayout> find_cache_aware_layout(const EngineInfo& info) noexcep
   return layout;
 }
 
+Status check_counts(const EngineInfo& info, const CacheAwareLayout& layout, const CacheAwareConfig& config,
+                    const ChunkCounts& counts) noexcept {
+  const char* remedy = "The contract's streaming section does not describe this graph.";
+  if (counts.encoded.has_value()) {
+    const std::int32_t frames = config.plan.encoded_frames(counts.given);
+    TRT_ASR_REQUIRE(*counts.encoded == frames, contract_mismatch,
+                    tensor_field(info, info.outputs[*layout.encoder.encoded_lengths]),
+                    show(frames) + " frames for " + show(counts.given) + " feature frames", *counts.encoded,
+                    remedy);
+  }
+  const std::int64_t next =
+      std::min<std::int64_t>(counts.heard_len + config.plan.output_frames, config.channel_frames);
+  TRT_ASR_REQUIRE(counts.next_len == next, contract_mismatch,
+                  tensor_field(info, info.outputs[layout.next_channel_len]), show(next), counts.next_len,
+                  remedy);
+  return {};
+}
+
 Result<EncoderCaches> EncoderCaches::claim(const CacheAwareConfig& config, std::uint32_t slots,
                                            Arena& arena) noexcept {
-  TRT_ASR_REQUIRE(slots >= 1, internal, "slots", "at least 1", slots, "");
-  EncoderCaches caches;
+  TRT_ASR_ASSIGN(const StreamLedger ledger, StreamLedger::claim(slots, arena));
+  EncoderCaches caches(ledger);
   TRT_ASR_ASSIGN(caches.channel_, arena.claim<float>(slots * config.channel_elements()));
   TRT_ASR_ASSIGN(caches.time_, arena.claim<float>(slots * config.time_elements()));
-  TRT_ASR_ASSIGN(caches.lengths_, arena.claim<std::int64_t>(slots));
-  TRT_ASR_ASSIGN(caches.over_, arena.claim<std::uint8_t>(slots));
   return caches;
 }
 
 void EncoderCaches::reset(std::uint32_t slot) noexcept {
   std::ranges::fill(channel_LKC(slot), 0.0F);
   std::ranges::fill(time_LCJ(slot), 0.0F);
-  lengths_[slot] = 0;
-  over_[slot] = 0;
+  restart(slot);
 }
 
 Result<CacheAwareConfig> CacheAwareEncoder::complete(const EngineInfo& info,
@@ -156,28 +171,6 @@ std::span<float> CacheAwareEncoder::features_MT(std::int32_t row) const noexcept
   return batch_row(features_, static_cast<std::size_t>(row), elements);
 }
 
-Status CacheAwareEncoder::check_rows(std::span<const ChunkRow> rows,
-                                     const EncoderCaches& caches) const noexcept {
-  const ChunkPlan& plan = config_.plan;
-  TRT_ASR_REQUIRE(!rows.empty() && rows.size() <= static_cast<std::size_t>(batch_max_), bad_argument,
-                  "encoder batch", "1 to " + show(batch_max_) + " rows", rows.size(), "");
-  for (std::size_t index = 0; index < rows.size(); ++index) {
-    const ChunkRow& row = rows[index];
-    TRT_ASR_REQUIRE(row.slot < caches.slots(), internal, "slot", "below " + show(caches.slots()), row.slot,
-                    "");
-    for (const ChunkRow& before : rows.first(index))
-      TRT_ASR_REQUIRE(before.slot != row.slot, internal, "slot", "one row a slot", row.slot, "");
-    TRT_ASR_REQUIRE(!caches.is_over(row.slot), internal, "chunk", "none behind a chunk that was cut short",
-                    "one", "");
-    const std::int32_t least = caches.is_fresh(row.slot) ? plan.first_padding : 0;
-    TRT_ASR_REQUIRE(row.frames >= std::max(1, least) && plan.encoded_frames(row.frames) >= 1, bad_argument,
-                    "chunk", "padding, and enough feature frames for an encoder frame", row.frames, "");
-    TRT_ASR_REQUIRE(row.frames <= plan.input_frames(), bad_argument, "chunk",
-                    "at most " + show(plan.input_frames()) + " feature frames", row.frames, "");
-  }
-  return {};
-}
-
 void CacheAwareEncoder::gather(std::size_t row, std::uint32_t slot, EncoderCaches& caches) noexcept {
   std::ranges::copy(caches.channel_LKC(slot),
                     batch_row(heard_.channel_BLKC, row, config_.channel_elements()).begin());
@@ -223,11 +216,6 @@ Status CacheAwareEncoder::bind(std::int64_t rows) noexcept {
   return output(layout_.next_channel_len, next_.channel_len_B.data(), DType::i64, {rows});
 }
 
-std::int64_t CacheAwareEncoder::next_channel_len(std::size_t row) const noexcept {
-  return std::min<std::int64_t>(heard_.channel_len_B[row] + config_.plan.output_frames,
-                                config_.channel_frames);
-}
-
 Status CacheAwareEncoder::check_row(std::size_t row) const noexcept {
   const EngineInfo& info = lane_.engine().info();
   // A ReLU of ONNX Runtime may make a number of what is none, so the output does not tell.
@@ -235,16 +223,9 @@ Status CacheAwareEncoder::check_row(std::size_t row) const noexcept {
                   "finite values", "NaN or infinity", "The audio is louder than numbers reach; scale it.");
   const auto given = static_cast<std::int32_t>(lengths_[row]);
   const std::int32_t frames = config_.plan.encoded_frames(given);
-  const auto& encoded_lengths = layout_.encoder.encoded_lengths;
-  if (encoded_lengths.has_value()) {
-    TRT_ASR_REQUIRE(encoded_lengths_[row] == frames, contract_mismatch,
-                    tensor_field(info, info.outputs[*encoded_lengths]),
-                    show(frames) + " frames for " + show(given) + " feature frames", encoded_lengths_[row],
-                    "The contract's streaming section does not describe this graph.");
-  }
-  TRT_ASR_REQUIRE(next_.channel_len_B[row] == next_channel_len(row), contract_mismatch,
-                  tensor_field(info, info.outputs[layout_.next_channel_len]), show(next_channel_len(row)),
-                  next_.channel_len_B[row], "The contract's streaming section does not describe this graph.");
+  ChunkCounts counts{given, std::nullopt, heard_.channel_len_B[row], next_.channel_len_B[row]};
+  if (layout_.encoder.encoded_lengths.has_value()) counts.encoded = encoded_lengths_[row];
+  TRT_ASR_TRY(check_counts(info, layout_, config_, counts));
   const auto width = static_cast<std::size_t>(config_.width);
   const auto row_frames = static_cast<std::size_t>(config_.plan.output_frames);
   const auto valid = encoded_.subspan(row * row_frames * width, static_cast<std::size_t>(frames) * width);
@@ -257,7 +238,7 @@ Status CacheAwareEncoder::check_row(std::size_t row) const noexcept {
 }
 
 Status CacheAwareEncoder::run(std::span<ChunkRow> rows, EncoderCaches& caches) noexcept {
-  TRT_ASR_TRY(check_rows(rows, caches));
+  TRT_ASR_TRY(caches.check(rows, config_.plan, batch_max_));
   const std::int32_t input_frames = config_.plan.input_frames();
   for (std::size_t index = 0; index < rows.size(); ++index) {
     const ChunkRow& row = rows[index];

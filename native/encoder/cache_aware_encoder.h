@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "base/arena.h"
 #include "encoder/chunk_plan.h"
 #include "encoder/encoder_tensors.h"
+#include "encoder/stream_ledger.h"
 #include "engine/engine.h"
 
 namespace trt_asr {
@@ -47,7 +49,7 @@ struct CacheAwareLayout {
 [[nodiscard]] Result<CacheAwareLayout> find_cache_aware_layout(const EngineInfo& info) noexcept;
 
 /// What the streams of all slots have heard, in host memory. A slot is used by one thread at a time.
-class EncoderCaches {
+class EncoderCaches : public StreamLedger {
  public:
   /// All slots at the start of their streams. `config` is complete. Errors: ERR_INTERNAL (memory).
   [[nodiscard]] static Result<EncoderCaches> claim(const CacheAwareConfig& config, std::uint32_t slots,
@@ -56,39 +58,32 @@ class EncoderCaches {
   /// Puts a slot at the start of a stream. Precondition: slot < slots().
   void reset(std::uint32_t slot) noexcept;
 
-  [[nodiscard]] std::uint32_t slots() const noexcept { return static_cast<std::uint32_t>(lengths_.size()); }
-
-  /// Whether nothing was heard yet.
-  [[nodiscard]] bool is_fresh(std::uint32_t slot) const noexcept { return lengths_[slot] == 0; }
-  /// Whether a chunk that the end of the stream had cut was heard: nothing may follow.
-  [[nodiscard]] bool is_over(std::uint32_t slot) const noexcept { return over_[slot] != 0; }
-
   [[nodiscard]] std::span<float> channel_LKC(std::uint32_t slot) noexcept { return row(channel_, slot); }
   [[nodiscard]] std::span<float> time_LCJ(std::uint32_t slot) noexcept { return row(time_, slot); }
-  /// Valid frames of channel_LKC, counted from its end.
-  [[nodiscard]] std::int64_t& channel_len(std::uint32_t slot) noexcept { return lengths_[slot]; }
-  void set_over(std::uint32_t slot) noexcept { over_[slot] = 1; }
 
  private:
-  EncoderCaches() noexcept = default;
+  explicit EncoderCaches(const StreamLedger& ledger) noexcept : StreamLedger(ledger) {}
 
   [[nodiscard]] std::span<float> row(std::span<float> all, std::uint32_t slot) const noexcept {
-    const std::size_t elements = all.size() / lengths_.size();
+    const std::size_t elements = all.size() / slots();
     return all.subspan(slot * elements, elements);
   }
 
-  std::span<float> channel_;         ///< [slots, L, K, C]
-  std::span<float> time_;            ///< [slots, L, C, J]
-  std::span<std::int64_t> lengths_;  ///< [slots]
-  std::span<std::uint8_t> over_;     ///< [slots]
+  std::span<float> channel_;  ///< [slots, L, K, C]
+  std::span<float> time_;     ///< [slots, L, C, J]
 };
 
-/// The next chunk of one slot's stream.
-struct ChunkRow {
-  std::uint32_t slot = 0;
-  std::int32_t frames = 0;          ///< Valid mel frames, padding counted.
-  std::int32_t encoded_frames = 0;  ///< Out: valid encoder frames.
+/// What a graph counted of one row, and what it was given.
+struct ChunkCounts {
+  std::int32_t given = 0;               ///< Mel frames.
+  std::optional<std::int64_t> encoded;  ///< Where the graph tells its encoder frames.
+  std::int64_t heard_len = 0;           ///< Valid frames of the cache of channels before,
+  std::int64_t next_len = 0;            ///< and after the run.
 };
+
+/// Whether the graph counts a row as the plan does. Errors: ERR_CONTRACT_MISMATCH.
+[[nodiscard]] Status check_counts(const EngineInfo& info, const CacheAwareLayout& layout,
+                                  const CacheAwareConfig& config, const ChunkCounts& counts) noexcept;
 
 class CacheAwareEncoder {
  public:
@@ -140,11 +135,9 @@ class CacheAwareEncoder {
       : config_(config), layout_(layout), lane_(std::move(lane)) {}
 
   [[nodiscard]] Status claim(std::int32_t batch_max, Arena& arena) noexcept;
-  [[nodiscard]] Status check_rows(std::span<const ChunkRow> rows, const EncoderCaches& caches) const noexcept;
   void gather(std::size_t row, std::uint32_t slot, EncoderCaches& caches) noexcept;
   void scatter(std::size_t row, std::uint32_t slot, EncoderCaches& caches) const noexcept;
   [[nodiscard]] Status bind(std::int64_t rows) noexcept;
-  [[nodiscard]] std::int64_t next_channel_len(std::size_t row) const noexcept;
 
   CacheAwareConfig config_;
   CacheAwareLayout layout_;

@@ -266,13 +266,13 @@ Status Verification::prepare() {
     return lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
   };
   Random random(shape_.seed);
-  for (const TensorSpec& spec : wanted.inputs) {
+  for (const TensorSpec& spec : with_known(wanted.inputs, shape_.known)) {
     TRT_ASR_ASSIGN(Buffer buffer,
                    make_buffer(spec, *find_spec(given.inputs, spec.name), longest(shape_.lengths)));
     TRT_ASR_TRY(fill(buffer, random));
     inputs.push_back(std::move(buffer));
   }
-  for (const TensorSpec& spec : wanted.outputs) {
+  for (const TensorSpec& spec : with_known(wanted.outputs, shape_.known)) {
     TRT_ASR_ASSIGN(Buffer buffer,
                    make_buffer(spec, *find_spec(given.outputs, spec.name), longest(shape_.encoded_lengths)));
     // What a run does not write is not a number.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/known_shape.h"
 
 namespace trt_asr {
 
@@ -45,6 +46,7 @@ struct VerifyShape {
   std::int32_t tokens = 0;  ///< Its first classes, blank included, are tokens; the rest are durations.
   std::uint64_t seed = 1;
   std::vector<VerifyRange> ranges;
+  std::vector<KnownShape> known;  ///< Of extents that are neither rows nor frames.
 };
 
 /// Lengths from `longest` down to `shortest`, the first the longest, the others spread by the seed.

@@ -1,28 +1,33 @@
 #include "session/gpu_pipeline.h"
 
 #include <algorithm>
-#include <cstring>
+#include <mutex>
 
 #include "base/contract.h"
-#include "base/finite.h"
-#include "engine/abi_error.h"
-#include "engine/cuda/log_mel_tables.h"
 
 namespace trt_asr {
 
 namespace {
 
-/// The GPU engine behind a model's graph. Precondition: the model was opened on a GPU.
-std::shared_ptr<TrtEngine> on_gpu(const std::shared_ptr<Engine>& engine) noexcept {
-  return std::dynamic_pointer_cast<TrtEngine>(engine);
-}
-
-template <class Element>
-Element* at(const cuda::Memory& memory, std::size_t offset) noexcept {
-  return reinterpret_cast<Element*>(memory.data() + offset);
+/// The plan behind a model's graph, or null where there is no graph. Precondition: it was opened on a GPU.
+std::shared_ptr<trt::LoadedPlan> plan_of(const std::shared_ptr<Engine>& engine) noexcept {
+  const std::shared_ptr<TrtEngine> on_gpu = std::dynamic_pointer_cast<TrtEngine>(engine);
+  return on_gpu == nullptr ? nullptr : on_gpu->plan();
 }
 
 }  // namespace
+
+Result<GpuSlots> GpuSlots::claim(const Model& model, std::uint32_t slots, std::uint32_t slots_ahead,
+                                 Arena& arena) noexcept {
+  GpuSlots claimed;
+  const bool fused = model.transducer.joint == nullptr;
+  TRT_ASR_ASSIGN(claimed.decoder,
+                 DeviceSlots::create(*model.device, model.contract.decoder, fused, slots + slots_ahead));
+  if (model.streaming_encoder == nullptr) return claimed;
+  TRT_ASR_ASSIGN(claimed.caches,
+                 DeviceEncoderCaches::claim(*model.device, *model.contract.streaming, slots, arena));
+  return claimed;
+}
 
 GpuPipeline::GpuPipeline(const Model& model, const cuda::Device& device) noexcept
     : model_(model), device_(device) {}
@@ -33,41 +38,66 @@ GpuPipeline::~GpuPipeline() {
   if (stream_.handle() != nullptr) static_cast<void>(stream_.synchronize().ok());
 }
 
-Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, std::shared_ptr<DeviceSlots> slots,
+Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, const GpuSlots& slots,
                                                        std::int32_t batch_max,
                                                        std::size_t samples_max) noexcept {
-  const std::shared_ptr<TrtEngine> encoder = on_gpu(model.encoder);
-  const std::shared_ptr<TrtEngine> predictor = on_gpu(model.transducer.predictor);
-  const std::shared_ptr<TrtEngine> joint = on_gpu(model.transducer.joint);
-  TRT_ASR_REQUIRE(encoder != nullptr && predictor != nullptr, internal, "model", "a transducer on a GPU",
-                  "another", "");
+  TRT_ASR_REQUIRE(model.device.has_value(), internal, "model", "one on a GPU", "another", "");
   TRT_ASR_REQUIRE(batch_max >= 1, bad_argument, "batch", "at least 1 row", batch_max, "");
-  TRT_ASR_TRY(encoder->device().use());
-  std::unique_ptr<GpuPipeline> self(new GpuPipeline(model, encoder->device()));
-  self->batch_max_ = batch_max;
-  self->samples_max_ = samples_max;
-  self->frames_max_ =
-      static_cast<std::int32_t>(samples_max / static_cast<std::size_t>(model.contract.features.hop_samples));
-  self->plan_ = encoder->plan();
-  TRT_ASR_ASSIGN(self->layout_, find_encoder_layout(encoder->info()));
-  const std::size_t known_outputs = self->layout_.encoded_lengths.has_value() ? 2 : 1;
-  TRT_ASR_REQUIRE(self->plan_->outputs().size() == known_outputs, contract_mismatch,
-                  "outputs of " + encoder->info().path,
-                  show(known_outputs) + ", encoded frames and their lengths", self->plan_->outputs().size(),
-                  remedy_export);
-  const Shape& largest = self->plan_->inputs()[self->layout_.features].max;
-  TRT_ASR_REQUIRE(batch_max <= largest[0] && self->frames_max_ <= largest[2], bad_argument,
-                  "batch and window", "at most the engine's " + largest.text(),
-                  show(batch_max) + " rows of " + show(self->frames_max_) + " frames",
-                  "Build the engines with larger profiles.");
+  // TensorRT-RTX compiles kernels when a context is made and first run, into a cache that the contexts of an
+  // engine share; nothing says that two may do so at once.
+  static std::mutex opening;
+  const std::lock_guard lock(opening);
+  TRT_ASR_TRY(model.device->use());
+  std::unique_ptr<GpuPipeline> self(new GpuPipeline(model, *model.device));
+  self->caches_ = slots.caches;
   TRT_ASR_ASSIGN(self->stream_, cuda::Stream::create(self->device_));
-  TRT_ASR_TRY(self->claim());
-  TRT_ASR_TRY(self->fill_tables());
-  const DevicePlans plans{predictor->plan(), joint == nullptr ? nullptr : joint->plan()};
+  TRT_ASR_TRY(self->open_encoders(batch_max, samples_max));
+  const ModelContract& contract = model.contract;
+  const std::int32_t window_frames = model.encoder == nullptr ? 0 : self->encoded_frames(samples_max);
+  const std::int32_t chunk_frames =
+      model.streaming_encoder == nullptr ? 0 : contract.streaming->plan.output_frames;
+  const DevicePlans plans{plan_of(model.transducer.predictor), plan_of(model.transducer.joint),
+                          self->working_memory_};
   TRT_ASR_ASSIGN(self->decoder_,
-                 DeviceGreedy::open(self->device_, self->stream_, plans, model.contract.decoder,
-                                    std::move(slots), batch_max, self->encoded_frames(samples_max)));
+                 open_device_decoder(self->device_, self->stream_, plans, contract.decoder, slots.decoder,
+                                     batch_max, std::max(window_frames, chunk_frames)));
+  TRT_ASR_TRY(self->working_memory_->claim(self->device_));
+  if (self->encoder_.has_value()) TRT_ASR_TRY(self->encoder_->start(self->working_memory_));
+  if (self->cache_aware_.has_value()) TRT_ASR_TRY(self->cache_aware_->start(self->working_memory_));
+  for (const auto& plan :
+       {plan_of(model.encoder), plan_of(model.streaming_encoder), plans.predictor, plans.joint}) {
+    if (plan != nullptr) plan->save_kernels();
+  }
   return self;
+}
+
+Status GpuPipeline::open_encoders(std::int32_t batch_max, std::size_t samples_max) noexcept {
+  const ModelContract& contract = model_.contract;
+  const auto hop = static_cast<std::size_t>(contract.features.hop_samples);
+  std::size_t samples = 0;
+  if (model_.encoder != nullptr) {
+    samples = samples_max;
+    TRT_ASR_ASSIGN(DeviceEncoder encoder,
+                   DeviceEncoder::open(device_, stream_, plan_of(model_.encoder), contract.encoder, batch_max,
+                                       static_cast<std::int32_t>(samples_max / hop), *working_memory_));
+    encoder_.emplace(std::move(encoder));
+  }
+  if (model_.streaming_encoder != nullptr) {
+    const CacheAwareConfig& streaming = *contract.streaming;
+    // A window's samples at every hop, and the one before them for the pre-emphasis.
+    const auto frames = static_cast<std::size_t>(streaming.plan.input_frames());
+    const auto window = static_cast<std::size_t>(contract.features.window_samples);
+    samples = std::max(samples, (frames - 1) * hop + window + 1);
+    TRT_ASR_ASSIGN(DeviceCacheAwareEncoder encoder,
+                   DeviceCacheAwareEncoder::open(device_, stream_, plan_of(model_.streaming_encoder),
+                                                 streaming, batch_max, *working_memory_));
+    cache_aware_.emplace(std::move(encoder));
+  }
+  lengths_.assign(static_cast<std::size_t>(batch_max), 0);
+  TRT_ASR_ASSIGN(DeviceLogMel mel,
+                 DeviceLogMel::open(device_, stream_, contract.features, batch_max, samples));
+  mel_.emplace(std::move(mel));
+  return {};
 }
 
 std::int32_t GpuPipeline::encoded_frames(std::size_t samples) const noexcept {
@@ -75,189 +105,60 @@ std::int32_t GpuPipeline::encoded_frames(std::size_t samples) const noexcept {
   return model_.contract.encoder.encoded_frames(static_cast<std::int32_t>(frames));
 }
 
-Status GpuPipeline::claim() noexcept {
-  const LogMelConfig& mel = model_.contract.features;
-  const auto rows = static_cast<std::size_t>(batch_max_);
-  const auto fft = static_cast<std::size_t>(mel.fft_samples);
-  const auto bins = static_cast<std::size_t>(mel.mel_bins);
-  const auto encoded = static_cast<std::size_t>(encoded_frames(samples_max_)) *
-                       static_cast<std::size_t>(model_.contract.encoder.width);
-  const std::size_t samples = rows * samples_max_ * sizeof(float);
-
-  cuda::Plan device;
-  const std::size_t at_samples = device.add(samples);
-  const std::size_t at_signals = device.add(rows * sizeof(TrtAsrSignalRow));
-  const std::size_t at_features =
-      device.add(rows * bins * static_cast<std::size_t>(frames_max_) * sizeof(float));
-  const std::size_t at_lengths = device.add(rows * sizeof(std::int64_t));
-  const std::size_t at_encoded = device.add(rows * encoded * sizeof(float));
-  const std::size_t at_encoded_lengths = device.add(rows * sizeof(std::int64_t));
-  const std::size_t at_counts = device.add(rows * sizeof(std::int32_t));
-  const std::size_t at_flags = device.add(rows * sizeof(std::int32_t));
-  const std::size_t at_window = device.add(static_cast<std::size_t>(mel.window_samples) * sizeof(double));
-  const std::size_t at_cosine = device.add(fft / 2 * sizeof(double));
-  const std::size_t at_sine = device.add(fft / 2 * sizeof(double));
-  const std::size_t at_bands = device.add(bins * sizeof(TrtAsrMelBand));
-  const std::size_t at_weights = device.add(bins * (fft / 2 + 1) * sizeof(double));
-  TRT_ASR_ASSIGN(device_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::device, device.bytes()));
-  cuda::Plan pinned;
-  const std::size_t at_host_samples = pinned.add(samples);
-  const std::size_t at_host_signals = pinned.add(rows * sizeof(TrtAsrSignalRow));
-  const std::size_t at_host_lengths = pinned.add(rows * sizeof(std::int64_t));
-  const std::size_t at_host_counts = pinned.add(rows * sizeof(std::int32_t));
-  TRT_ASR_ASSIGN(pinned_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::pinned, pinned.bytes()));
-  TRT_ASR_ASSIGN(context_memory_,
-                 cuda::Memory::claim(device_, cuda::Memory::Kind::device, plan_->context_bytes()));
-  TRT_ASR_ASSIGN(encoder_, trt::Context::open(plan_, context_memory_.data(), context_memory_.bytes()));
-
-  buffers_.samples = at<float>(device_memory_, at_samples);
-  buffers_.signals = at<TrtAsrSignalRow>(device_memory_, at_signals);
-  buffers_.features = at<float>(device_memory_, at_features);
-  buffers_.lengths = at<std::int64_t>(device_memory_, at_lengths);
-  buffers_.encoded = at<float>(device_memory_, at_encoded);
-  buffers_.encoded_lengths = at<std::int64_t>(device_memory_, at_encoded_lengths);
-  buffers_.counts = at<std::int32_t>(device_memory_, at_counts);
-  buffers_.flags = at<std::int32_t>(device_memory_, at_flags);
-  buffers_.window = at<double>(device_memory_, at_window);
-  buffers_.cosine = at<double>(device_memory_, at_cosine);
-  buffers_.sine = at<double>(device_memory_, at_sine);
-  buffers_.bands = at<TrtAsrMelBand>(device_memory_, at_bands);
-  buffers_.weights = at<double>(device_memory_, at_weights);
-  buffers_.host_samples = at<float>(pinned_memory_, at_host_samples);
-  buffers_.host_signals = at<TrtAsrSignalRow>(pinned_memory_, at_host_signals);
-  buffers_.host_lengths = at<std::int64_t>(pinned_memory_, at_host_lengths);
-  buffers_.host_counts = at<std::int32_t>(pinned_memory_, at_host_counts);
-  samples_counts_.assign(rows, 0);
-  return {};
+std::size_t GpuPipeline::device_bytes() const noexcept {
+  return mel_->device_bytes() + working_memory_->bytes() +
+         (encoder_.has_value() ? encoder_->device_bytes() : 0) +
+         (cache_aware_.has_value() ? cache_aware_->device_bytes() : 0);
 }
 
-Status GpuPipeline::fill_tables() noexcept {
-  Arena arena;
-  TRT_ASR_ASSIGN(const cuda::LogMelTables tables, cuda::log_mel_tables(model_.contract.features, arena));
-  const auto upload = [&](void* to, const auto& values) {
-    return stream_.copy(to, values.data(), values.size() * sizeof(values[0]));
-  };
-  TRT_ASR_TRY(upload(buffers_.window, tables.window));
-  TRT_ASR_TRY(upload(buffers_.cosine, tables.cosine));
-  TRT_ASR_TRY(upload(buffers_.sine, tables.sine));
-  TRT_ASR_TRY(upload(buffers_.bands, tables.bands));
-  TRT_ASR_TRY(upload(buffers_.weights, tables.weights));
-  return stream_.synchronize();
+Status GpuPipeline::reset(SlotId slot) noexcept {
+  if (caches_ != nullptr && slot < caches_->slots()) caches_->restart(slot);
+  return decoder_->reset(slot);
 }
 
 Status GpuPipeline::put(std::int32_t row, std::span<const float> samples) noexcept {
-  TRT_ASR_REQUIRE(row >= 0 && row < batch_max_ && samples.size() <= samples_max_, internal,
-                  "samples of a row",
-                  "at most " + show(samples_max_) + " in one of " + show(batch_max_) + " rows",
-                  show(samples.size()) + " in row " + show(row), "");
-  const auto bad =
-      std::find_if(samples.begin(), samples.end(), [](float sample) { return !is_finite(sample); });
-  TRT_ASR_REQUIRE(bad == samples.end(), bad_argument, "samples[" + show(bad - samples.begin()) + "]",
-                  "a finite number", "NaN or infinity", "Check the source of the audio.");
-  std::copy(samples.begin(), samples.end(),
-            buffers_.host_samples + static_cast<std::size_t>(row) * samples_max_);
-  samples_counts_[static_cast<std::size_t>(row)] = samples.size();
-  return {};
-}
-
-Status GpuPipeline::enqueue_features(std::int32_t count, std::int32_t longest) noexcept {
-  const LogMelConfig& mel = model_.contract.features;
-  for (std::int32_t row = 0; row < count; ++row) {
-    const std::size_t held = samples_counts_[static_cast<std::size_t>(row)];
-    const std::size_t offset = static_cast<std::size_t>(row) * samples_max_;
-    TrtAsrSignalRow& signal = buffers_.host_signals[row];
-    signal = {};
-    signal.samples_offset = static_cast<std::int64_t>(offset);
-    signal.samples_count = static_cast<std::int64_t>(held);
-    signal.frames = static_cast<std::int32_t>(held / static_cast<std::size_t>(mel.hop_samples));
-    buffers_.host_lengths[row] = signal.frames;
-    buffers_.host_counts[row] = model_.contract.encoder.encoded_frames(signal.frames);
-    if (held != 0)
-      TRT_ASR_TRY(
-          stream_.copy(buffers_.samples + offset, buffers_.host_samples + offset, held * sizeof(float)));
-  }
-  const auto rows = static_cast<std::size_t>(count);
-  TRT_ASR_TRY(stream_.copy(buffers_.signals, buffers_.host_signals, rows * sizeof(TrtAsrSignalRow)));
-  TRT_ASR_TRY(stream_.copy(buffers_.lengths, buffers_.host_lengths, rows * sizeof(std::int64_t)));
-  TRT_ASR_TRY(stream_.copy(buffers_.counts, buffers_.host_counts, rows * sizeof(std::int32_t)));
-  TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.flags, 0, rows * sizeof(std::int32_t), stream_.handle());
-
-  TrtAsrLogMel args = cuda::log_mel_args(mel);
-  args.samples = buffers_.samples;
-  args.signals = buffers_.signals;
-  args.rows_count = count;
-  args.frames_max = longest;
-  args.window = buffers_.window;
-  args.cosine = buffers_.cosine;
-  args.sine = buffers_.sine;
-  args.bands = buffers_.bands;
-  args.weights = buffers_.weights;
-  args.features = buffers_.features;
-  args.row_stride = std::int64_t{mel.mel_bins} * longest;
-  args.band_stride = longest;
-  args.flags = buffers_.flags;
-  TRT_ASR_PLUGIN_TRY(device_.calls->log_mel, &args, stream_.handle());
-  return {};
-}
-
-Status GpuPipeline::enqueue_encoder(std::int32_t count, std::int32_t longest) noexcept {
-  const EncoderConfig& config = model_.contract.encoder;
-  const std::vector<trt::PlanTensor>& inputs = plan_->inputs();
-  const std::vector<trt::PlanTensor>& outputs = plan_->outputs();
-  TRT_ASR_TRY(
-      encoder_.set_shape(inputs[layout_.features], {count, model_.contract.features.mel_bins, longest}));
-  TRT_ASR_TRY(encoder_.set_shape(inputs[layout_.lengths], {count}));
-  TRT_ASR_TRY(encoder_.set_address(inputs[layout_.features], buffers_.features));
-  TRT_ASR_TRY(encoder_.set_address(inputs[layout_.lengths], buffers_.lengths));
-  TRT_ASR_TRY(encoder_.set_address(outputs[layout_.encoded], buffers_.encoded));
-  if (layout_.encoded_lengths.has_value())
-    TRT_ASR_TRY(encoder_.set_address(outputs[*layout_.encoded_lengths], buffers_.encoded_lengths));
-  // Lengths are the host's: a half-precision graph counts long ones wrong.
-  const std::int64_t frames = config.encoded_frames(longest);
-  const std::int64_t width = config.width;
-  const Shape expected = layout_.time_last ? Shape{count, width, frames} : Shape{count, frames, width};
-  TRT_ASR_ASSIGN(const Shape shape, encoder_.output_shape(outputs[layout_.encoded]));
-  TRT_ASR_REQUIRE(shape == expected, contract_mismatch,
-                  "'" + outputs[layout_.encoded].spec.name + "' of " + plan_->info().path, expected.text(),
-                  shape.text(),
-                  "The contract's subsampling, or causal_subsampling, does not describe this graph.");
-  TRT_ASR_TRY(encoder_.enqueue(stream_.handle()));
-
-  encoded_BTD_ = {};
-  encoded_BTD_.data = buffers_.encoded;
-  encoded_BTD_.space = MemorySpace::device;
-  encoded_BTD_.shape = {count, frames, width};
-  encoded_BTD_.strides =
-      layout_.time_last ? Shape{frames * width, 1, frames} : Shape{frames * width, width, 1};
-  TrtAsrCheck check{};
-  check.values = buffers_.encoded;
-  check.dtype = TRT_ASR_F32;
-  check.rows_count = count;
-  check.row_stride = encoded_BTD_.strides[0];
-  check.count_stride = encoded_BTD_.strides[1];
-  check.width_stride = encoded_BTD_.strides[2];
-  check.counts = buffers_.counts;
-  check.counts_max = static_cast<std::int32_t>(frames);
-  check.width = config.width;
-  check.flags = buffers_.flags;
-  TRT_ASR_PLUGIN_TRY(device_.calls->check, &check, stream_.handle());
-  return {};
+  const auto hop = static_cast<std::size_t>(model_.contract.features.hop_samples);
+  return mel_->put(row, {samples, 0, true}, 0, static_cast<std::int32_t>(samples.size() / hop), 0);
 }
 
 Status GpuPipeline::encode(std::int32_t count) noexcept {
-  TRT_ASR_REQUIRE(count >= 1 && count <= batch_max_, bad_argument, "rows", "1 to " + show(batch_max_), count,
+  TRT_ASR_REQUIRE(count >= 1 && static_cast<std::size_t>(count) <= lengths_.size(), bad_argument, "rows",
+                  "1 to " + show(lengths_.size()), count, "");
+  TRT_ASR_REQUIRE(encoder_.has_value(), internal, "windows", "a model with an encoder for them", "none", "");
+  TRT_ASR_TRY(device_.use());
+  for (std::int32_t row = 0; row < count; ++row) lengths_[static_cast<std::size_t>(row)] = mel_->frames(row);
+  TRT_ASR_TRY(encoder_->begin(std::span(lengths_).first(static_cast<std::size_t>(count))));
+  TRT_ASR_TRY(mel_->enqueue(count, encoder_->frames(), encoder_->features_BMT(), encoder_->flags()));
+  TRT_ASR_TRY(encoder_->enqueue());
+  encoded_BTD_ = encoder_->encoded_BTD();
+  encoded_flags_ = encoder_->flags();
+  return {};
+}
+
+Status GpuPipeline::encode_chunks(std::span<ChunkRow> rows) noexcept {
+  TRT_ASR_REQUIRE(cache_aware_.has_value(), internal, "chunks", "a model with an encoder for them", "none",
                   "");
   TRT_ASR_TRY(device_.use());
-  const auto hop = static_cast<std::size_t>(model_.contract.features.hop_samples);
-  std::size_t longest = 1;
-  for (std::int32_t row = 0; row < count; ++row)
-    longest = std::max(longest, samples_counts_[static_cast<std::size_t>(row)] / hop);
-  TRT_ASR_TRY(enqueue_features(count, static_cast<std::int32_t>(longest)));
-  return enqueue_encoder(count, static_cast<std::int32_t>(longest));
+  TRT_ASR_TRY(cache_aware_->begin(rows, *caches_));
+  TRT_ASR_TRY(mel_->enqueue(static_cast<std::int32_t>(rows.size()),
+                            model_.contract.streaming->plan.input_frames(), cache_aware_->features_BMT(),
+                            cache_aware_->features_flags()));
+  TRT_ASR_TRY(cache_aware_->run(rows, *caches_));
+  encoded_BTD_ = cache_aware_->encoded_BTD();
+  encoded_flags_ = nullptr;
+  return {};
 }
 
 Status GpuPipeline::decode(std::span<DecodeRow> rows) noexcept {
-  return decoder_->decode_flagged(encoded_BTD_, buffers_.flags, rows);
+  return decoder_->decode_flagged(encoded_BTD_, encoded_flags_, rows);
+}
+
+Status GpuPipeline::decode_held_back(std::span<DecodeRow> rows) noexcept {
+  // Of no frame nothing is read.
+  void* const somewhere = encoder_.has_value() ? encoder_->features_BMT() : cache_aware_->features_BMT();
+  const TensorView none = TensorView::contiguous(somewhere, DType::f32, MemorySpace::device,
+                                                 {1, 0, model_.contract.decoder.encoder_width});
+  return decoder_->decode_flagged(none, nullptr, rows);
 }
 
 }  // namespace trt_asr

@@ -58,6 +58,39 @@ trt::GraphRequest GraphLoader::encoder_request(const std::string& path, const En
   return request;
 }
 
+Result<trt::GraphRequest> GraphLoader::streaming_request(const std::string& path,
+                                                         const CacheAwareConfig& declared) const {
+  TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(path));
+  const EngineInfo info = file->info();
+  TRT_ASR_ASSIGN(const CacheAwareConfig config, CacheAwareEncoder::complete(info, declared));
+  TRT_ASR_ASSIGN(const CacheAwareLayout layout, find_cache_aware_layout(info));
+  trt::GraphRequest request;
+  request.graph = "streaming_encoder";
+  request.path = path;
+  request.side = trt::GraphSide::encoder;
+  // Every chunk is as long.
+  const std::int32_t frames = config.plan.input_frames();
+  request.limits = {config_.encoder.batch, {frames, frames, frames}};
+  const Shape channel{-1, config.layers, config.channel_frames, config.channel_width};
+  const Shape time{-1, config.layers, config.channel_width, config.time_frames};
+  request.known = {{info.inputs[layout.channel].name, channel},
+                   {info.inputs[layout.time].name, time},
+                   {info.outputs[layout.next_channel].name, channel},
+                   {info.outputs[layout.next_time].name, time}};
+  VerifyShape& trial = request.trial;
+  trial.rows = static_cast<std::int32_t>(std::min(trial_rows, config_.encoder.batch.max));
+  trial.seed = trial_seed;
+  std::int32_t shortest = 1;
+  while (config.plan.encoded_frames(shortest) < 1) ++shortest;
+  trial.lengths = ragged_lengths(trial.rows, shortest, frames, trial_seed);
+  for (const std::int32_t length : trial.lengths)
+    trial.encoded_lengths.push_back(config.plan.encoded_frames(length));
+  // Streams of any age: what lies in a cache beyond its valid frames must not be heard.
+  trial.ranges = {{info.inputs[layout.channel_len].name, 0, config.channel_frames}};
+  trial.known = request.known;
+  return request;
+}
+
 Result<trt::GraphRequest> GraphLoader::prediction_request(const char* graph, const std::string& path,
                                                           const DecodeRules& rules) const {
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(path));
@@ -95,8 +128,12 @@ Result<std::shared_ptr<Engine>> GraphLoader::encoder(const std::string& path,
   return std::shared_ptr<Engine>(std::move(engine));
 }
 
-Result<std::shared_ptr<Engine>> GraphLoader::streaming(const std::string& path) const noexcept {
-  return load_cpu_engine(cpu_, path, threads_);
+Result<std::shared_ptr<Engine>> GraphLoader::streaming(const std::string& path,
+                                                       const CacheAwareConfig& declared) const noexcept {
+  if (gpu_ == nullptr) return load_cpu_engine(cpu_, path, threads_);
+  TRT_ASR_ASSIGN(const trt::GraphRequest request, streaming_request(path, declared));
+  TRT_ASR_ASSIGN(std::shared_ptr<TrtEngine> engine, gpu_->engine(request));
+  return std::shared_ptr<Engine>(std::move(engine));
 }
 
 Result<std::shared_ptr<Engine>> GraphLoader::prediction(const char* graph, const std::string& path,
@@ -110,6 +147,12 @@ Result<std::shared_ptr<Engine>> GraphLoader::prediction(const char* graph, const
 Result<Plan> GraphLoader::plan_encoder(const std::string& path, const EncoderConfig& encoder,
                                        bool rebuild) const noexcept {
   return gpu_->plan(encoder_request(path, encoder), rebuild);
+}
+
+Result<Plan> GraphLoader::plan_streaming(const std::string& path, const CacheAwareConfig& declared,
+                                         bool rebuild) const noexcept {
+  TRT_ASR_ASSIGN(const trt::GraphRequest request, streaming_request(path, declared));
+  return gpu_->plan(request, rebuild);
 }
 
 Result<Plan> GraphLoader::plan_prediction(const char* graph, const std::string& path,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "decode/greedy_decoder.h"
+#include "encoder/cache_aware_encoder.h"
 #include "encoder/encoder.h"
 #include "engine/cpu_engines.h"
 #include "engine/engine.h"
@@ -38,8 +39,9 @@ class GraphLoader {
   /// backends.
   [[nodiscard]] Result<std::shared_ptr<Engine>> encoder(const std::string& path,
                                                         const EncoderConfig& encoder) const noexcept;
-  /// A cache-aware encoder. Precondition: no GPU was asked for.
-  [[nodiscard]] Result<std::shared_ptr<Engine>> streaming(const std::string& path) const noexcept;
+  /// A cache-aware encoder, of which the contract says `declared`. Errors: ERR_CONTRACT_MISMATCH, too.
+  [[nodiscard]] Result<std::shared_ptr<Engine>> streaming(const std::string& path,
+                                                          const CacheAwareConfig& declared) const noexcept;
   /// Predictor, joint, or both in one.
   [[nodiscard]] Result<std::shared_ptr<Engine>> prediction(const char* graph, const std::string& path,
                                                            const DecodeRules& rules) const noexcept;
@@ -51,12 +53,16 @@ class GraphLoader {
   /// where there is one.
   [[nodiscard]] Result<Plan> plan_encoder(const std::string& path, const EncoderConfig& encoder,
                                           bool rebuild) const noexcept;
+  [[nodiscard]] Result<Plan> plan_streaming(const std::string& path, const CacheAwareConfig& declared,
+                                            bool rebuild) const noexcept;
   [[nodiscard]] Result<Plan> plan_prediction(const char* graph, const std::string& path,
                                              const DecodeRules& rules, bool rebuild) const noexcept;
 
  private:
   [[nodiscard]] trt::GraphRequest encoder_request(const std::string& path,
                                                   const EncoderConfig& encoder) const;
+  [[nodiscard]] Result<trt::GraphRequest> streaming_request(const std::string& path,
+                                                            const CacheAwareConfig& declared) const;
   [[nodiscard]] Result<trt::GraphRequest> prediction_request(const char* graph, const std::string& path,
                                                              const DecodeRules& rules) const;
 

@@ -44,11 +44,10 @@ Result<LaneSlots> LaneSlots::claim(const Model& model, std::uint32_t slots, std:
   LaneSlots claimed;
   const DecoderConfig& decoder = model.contract.decoder;
   if (model.device.has_value()) {
-    const bool fused = model.transducer.joint == nullptr;
-    TRT_ASR_ASSIGN(claimed.device, DeviceSlots::create(*model.device, decoder, fused, slots + slots_ahead));
-  } else {
-    TRT_ASR_ASSIGN(claimed.host, claim_decoder_slots(decoder, slots + slots_ahead, arena));
+    TRT_ASR_ASSIGN(claimed.device, GpuSlots::claim(model, slots, slots_ahead, arena));
+    return claimed;
   }
+  TRT_ASR_ASSIGN(claimed.host, claim_decoder_slots(decoder, slots + slots_ahead, arena));
   if (model.streaming_encoder != nullptr) {
     TRT_ASR_ASSIGN(EncoderCaches caches, EncoderCaches::claim(*model.contract.streaming, slots, arena));
     claimed.caches = std::make_shared<EncoderCaches>(std::move(caches));
@@ -58,7 +57,7 @@ Result<LaneSlots> LaneSlots::claim(const Model& model, std::uint32_t slots, std:
 
 Status LaneSlots::claim_histories(const Model& model, std::uint32_t slots, std::size_t frames_max,
                                   Arena& arena) noexcept {
-  if (device != nullptr) return {};
+  if (device.has_value()) return {};
   histories = std::make_shared<std::vector<MelHistory>>();
   for (std::uint32_t slot = 0; slot < slots; ++slot) {
     TRT_ASR_ASSIGN(const MelHistory history, MelHistory::claim(model.contract.features, frames_max, arena));
@@ -86,8 +85,8 @@ Result<std::unique_ptr<Lane>> Lane::open(const Model& model, const LaneConfig& c
   TRT_ASR_ASSIGN(lane->chunk_rows_, arena.claim<ChunkRow>(rows));
   lane->caches_ = slots.caches;
   lane->histories_ = slots.histories;
-  if (slots.device != nullptr) {
-    TRT_ASR_ASSIGN(lane->gpu_, GpuPipeline::open(model, slots.device, static_cast<std::int32_t>(rows),
+  if (slots.device.has_value()) {
+    TRT_ASR_ASSIGN(lane->gpu_, GpuPipeline::open(model, *slots.device, static_cast<std::int32_t>(rows),
                                                  plan.window_samples));
   } else {
     TRT_ASR_TRY(lane->open_host(slots, features_frames_max, arena));
@@ -157,6 +156,9 @@ Status Lane::compute_row(const Task& task) noexcept {
 
 Status Lane::compute_chunk(const Task& task) noexcept {
   const ChunkPlan::Span span = plan_.chunks.span(task.chunk);
+  const SignalPart part{task.heard.samples, task.heard.origin_samples, task.heard.ended};
+  if (gpu_ != nullptr)
+    return gpu_->put_chunk(static_cast<std::int32_t>(task.row), part, span, task.window.feature_frames);
   const auto padding = static_cast<std::size_t>(span.padding);
   const std::uint64_t end = span.begin + static_cast<std::uint64_t>(task.window.feature_frames) - padding;
   const std::span<float> features_MT = host_->cache_aware->features_MT(static_cast<std::int32_t>(task.row));
@@ -164,7 +166,6 @@ Status Lane::compute_chunk(const Task& task) noexcept {
   const auto bins = static_cast<std::size_t>(model_.contract.features.mel_bins);
   for (std::size_t bin = 0; bin < bins; ++bin)
     std::fill_n(features_MT.begin() + static_cast<std::ptrdiff_t>(bin * stride), padding, 0.0F);
-  const SignalPart part{task.heard.samples, task.heard.origin_samples, task.heard.ended};
   return host_->mel.log_mel(part, span.begin, end, features_MT.subspan(padding), stride);
 }
 
@@ -196,13 +197,19 @@ Status Lane::encode_on_host(std::span<Task> tasks) noexcept {
   return {};
 }
 
-Status Lane::encode_chunks(std::span<Task> tasks) noexcept {
+std::span<ChunkRow> Lane::chunk_rows_of(std::span<const Task> tasks) noexcept {
   std::size_t rows = 0;
   for (const Task& task : tasks) {
-    if (task.fresh) caches_->reset(task.slot);
     if (task.encodes) chunk_rows_[rows++] = {task.slot, task.window.feature_frames};
   }
-  TRT_ASR_TRY(host_->cache_aware->run(chunk_rows_.first(rows), *caches_));
+  return chunk_rows_.first(rows);
+}
+
+Status Lane::encode_chunks(std::span<Task> tasks) noexcept {
+  for (const Task& task : tasks) {
+    if (task.fresh) caches_->reset(task.slot);
+  }
+  TRT_ASR_TRY(host_->cache_aware->run(chunk_rows_of(tasks), *caches_));
   for (Task& task : tasks) {
     if (!task.encodes || !task.status.ok()) continue;
     task.encoded_frames = chunk_rows_[task.row].encoded_frames;
@@ -278,54 +285,73 @@ Status Lane::recognize_on_gpu(std::span<Task> tasks) noexcept {
   const trt::ExitGuard guard;
   TRT_ASR_REQUIRE(!trt::ExitGuard::exiting(), closed, "process", "a process that goes on", "one that exits",
                   "");
-  std::int32_t count = 0;
+  bool any = false;
   for (Task& task : tasks) {
     task.tokens = {};
     task.tentative = {};
     if (task.fresh) TRT_ASR_TRY(gpu_->reset(task.slot));
-    // A transducer holds nothing back, so there is nothing to decode without a frame.
-    if (task.encodes) ++count;
+    any = any || task.encodes;
   }
-  if (count == 0) return {};
-  {
+  if (any) {
     const Stopwatch stopwatch(times_.encoder_ns, tasks.size());
-    TRT_ASR_TRY(gpu_->encode(count));
-    TRT_ASR_TRY(gpu_->synchronize());
+    TRT_ASR_TRY(encode_on_gpu(tasks));
   }
   const Stopwatch stopwatch(times_.decode_ns, tasks.size());
-  const auto decode = [&](bool ahead, std::span<Token> room, std::span<const Token> Task::*out) -> Status {
-    std::size_t rows = 0;
-    const auto takes_part = [ahead](const Task& task) {
-      return task.encodes && task.status.ok() && (!ahead || task.window.looks_ahead);
-    };
+  TRT_ASR_TRY(decode_on_gpu(tasks, GpuDecode::frames));
+  TRT_ASR_TRY(decode_on_gpu(tasks, GpuDecode::ahead));
+  if (!gpu_->holds_back()) return {};
+  return decode_on_gpu(tasks, GpuDecode::held_back);
+}
+
+Status Lane::encode_on_gpu(std::span<Task> tasks) noexcept {
+  if (tasks[0].kind == WindowKind::chunk) {
+    TRT_ASR_TRY(gpu_->encode_chunks(chunk_rows_of(tasks)));
     for (Task& task : tasks) {
-      if (!takes_part(task)) continue;
-      DecodeRow& row = rows_[rows];
-      row = ahead ? row_ahead_of(task) : row_of(task);
-      row.tokens = room.subspan(rows * room_, room_);
-      if (ahead) TRT_ASR_TRY(gpu_->fork(task.slot, row.slot));
-      ++rows;
-    }
-    if (rows == 0) return {};
-    const auto decoded = std::span(rows_).first(rows);
-    Status status = gpu_->decode(decoded);
-    const bool rows_failed = std::any_of(decoded.begin(), decoded.end(),
-                                         [](const DecodeRow& row) { return row.error != nullptr; });
-    if (!status.ok() && !rows_failed) return status;
-    rows = 0;
-    for (Task& task : tasks) {
-      if (!takes_part(task)) continue;
-      const DecodeRow& row = rows_[rows++];
-      if (row.error != nullptr) {
-        task.status = *row.error;
-      } else {
-        task.*out = row.tokens.first(row.tokens_count);
-      }
+      if (!task.encodes || !task.status.ok()) continue;
+      task.encoded_frames = chunk_rows_[task.row].encoded_frames;
+      task.status = gpu_->check_chunk(task.row);
     }
     return {};
+  }
+  const auto encodes = [](const Task& task) { return task.encodes; };
+  TRT_ASR_TRY(gpu_->encode(static_cast<std::int32_t>(std::count_if(tasks.begin(), tasks.end(), encodes))));
+  return gpu_->synchronize();
+}
+
+Status Lane::decode_on_gpu(std::span<Task> tasks, GpuDecode what) noexcept {
+  const bool ahead = what == GpuDecode::ahead;
+  const bool held_back = what == GpuDecode::held_back;
+  const auto takes_part = [&](const Task& task) {
+    return task.status.ok() && task.encodes != held_back && (!ahead || task.window.looks_ahead);
   };
-  TRT_ASR_TRY(decode(false, tokens_, &Task::tokens));
-  return decode(true, tokens_ahead_, &Task::tentative);
+  const std::span<Token> room = ahead ? tokens_ahead_ : tokens_;
+  std::size_t rows = 0;
+  for (std::size_t index = 0; index < tasks.size(); ++index) {
+    const Task& task = tasks[index];
+    if (!takes_part(task)) continue;
+    DecodeRow& row = rows_[rows++];
+    row = ahead ? row_ahead_of(task) : row_of(task);
+    if (held_back) row.row = 0;
+    row.tokens = room.subspan(index * room_, room_);
+    if (ahead) TRT_ASR_TRY(gpu_->fork(task.slot, row.slot));
+  }
+  if (rows == 0) return {};
+  const auto decoded = std::span(rows_).first(rows);
+  Status status = held_back ? gpu_->decode_held_back(decoded) : gpu_->decode(decoded);
+  const bool rows_failed =
+      std::any_of(decoded.begin(), decoded.end(), [](const DecodeRow& row) { return row.error != nullptr; });
+  if (!status.ok() && !rows_failed) return status;
+  rows = 0;
+  for (Task& task : tasks) {
+    if (!takes_part(task)) continue;
+    const DecodeRow& row = rows_[rows++];
+    if (row.error != nullptr) {
+      task.status = *row.error;
+    } else {
+      (ahead ? task.tentative : task.tokens) = row.tokens.first(row.tokens_count);
+    }
+  }
+  return {};
 }
 
 }  // namespace trt_asr

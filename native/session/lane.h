@@ -31,7 +31,7 @@ struct StageTimes {
 /// ahead.
 struct LaneSlots {
   DecoderSlots host;
-  std::shared_ptr<DeviceSlots> device;
+  std::optional<GpuSlots> device;  ///< On a GPU, else nothing: then the others.
   std::shared_ptr<EncoderCaches> caches;
   std::shared_ptr<std::vector<MelHistory>> histories;  ///< Of buffered sessions on the host, else null.
 
@@ -114,8 +114,15 @@ class Lane {
   [[nodiscard]] Status compute_chunk(const Task& task) noexcept;
   [[nodiscard]] Status encode_on_host(std::span<Task> tasks) noexcept;
   [[nodiscard]] Status encode_chunks(std::span<Task> tasks) noexcept;
+  [[nodiscard]] std::span<ChunkRow> chunk_rows_of(std::span<const Task> tasks) noexcept;
+  [[nodiscard]] Status encode_on_gpu(std::span<Task> tasks) noexcept;
   void decode_on_host(std::span<Task> tasks) noexcept;
+  /// What a call of the GPU's decoder is about: the windows' frames, those behind them, or what was held back
+  /// of windows without frames.
+  enum class GpuDecode : std::uint8_t { frames, ahead, held_back };
+
   [[nodiscard]] Status recognize_on_gpu(std::span<Task> tasks) noexcept;
+  [[nodiscard]] Status decode_on_gpu(std::span<Task> tasks, GpuDecode what) noexcept;
   [[nodiscard]] DecodeRow row_of(const Task& task) const noexcept;
   [[nodiscard]] DecodeRow row_ahead_of(const Task& task) const noexcept;
 

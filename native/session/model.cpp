@@ -77,7 +77,7 @@ Status settle_streaming(const EngineInfo& info, ModelContract& contract) noexcep
 
 /// Leaves out a streaming graph that is not to be loaded. Afterwards there is an encoder of one kind at
 /// least, and `files.streaming` and `contract.streaming` are both there or both not.
-Status choose_encoders(ModelFiles& files, ModelContract& contract, bool on_gpu) noexcept {
+Status choose_encoders(ModelFiles& files, ModelContract& contract) noexcept {
   const bool streams = !files.streaming.empty();
   TRT_ASR_REQUIRE(streams == contract.streaming.has_value(), bad_argument, "contract.streaming",
                   streams ? "the section, with files.streaming" : "nothing without files.streaming",
@@ -85,13 +85,8 @@ Status choose_encoders(ModelFiles& files, ModelContract& contract, bool on_gpu) 
   TRT_ASR_REQUIRE(streams || !files.encoder.empty(), bad_argument, "files.encoder",
                   "a graph, where files.streaming is none", "nothing", "");
   if (!streams) return {};
-  if (files.encoder.empty()) {
-    TRT_ASR_TRY(can_stream(contract));
-    TRT_ASR_REQUIRE(!on_gpu, backend_unavailable, "device", "a model with an encoder for whole utterances",
-                    "one with a streaming encoder alone", "Open it with device: 'cpu'.");
-    return {};
-  }
-  if (on_gpu || !can_stream(contract).ok()) {
+  if (files.encoder.empty()) return can_stream(contract);
+  if (!can_stream(contract).ok()) {
     files.streaming.clear();
     contract.streaming.reset();
   }
@@ -110,7 +105,7 @@ struct Opening {
 Result<Opening> begin(const ModelConfig& config) noexcept {
   ModelFiles files = config.files;
   ModelContract contract = config.contract;
-  TRT_ASR_TRY(choose_encoders(files, contract, config.gpu.has_value()));
+  TRT_ASR_TRY(choose_encoders(files, contract));
   TRT_ASR_REQUIRE(contract.features.sample_rate_hz == limits::audio_rate_hz, contract_mismatch,
                   "features.sample_rate_hz", show(limits::audio_rate_hz),
                   show(contract.features.sample_rate_hz), "Use a model for 16 kHz audio.");
@@ -122,9 +117,17 @@ Result<Opening> begin(const ModelConfig& config) noexcept {
                   is_ctc ? "nothing with the rule ctc" : "a graph with a transducer's rule", files.predictor,
                   "");
   TRT_ASR_ASSIGN(GraphLoader loader, GraphLoader::open(config.gpu, config.cpu, config.threads));
-  TRT_ASR_ASSIGN(const std::optional<EngineInfo> told, loader.describe(files.encoder));
+  TRT_ASR_ASSIGN(const std::optional<EngineInfo> told,
+                 loader.describe(files.encoder.empty() ? files.streaming : files.encoder));
   if (told.has_value() && contract.derived) TRT_ASR_TRY(apply_metadata(*told, contract));
   return Opening{std::move(files), std::move(tokenizer), std::move(contract), std::move(loader)};
+}
+
+/// The streaming encoder's contract, before the encoders' graphs complete it.
+CacheAwareConfig declared_streaming(const ModelContract& contract) noexcept {
+  CacheAwareConfig declared = *contract.streaming;
+  declared.mel_bins = contract.features.mel_bins;
+  return declared;
 }
 
 /// The predictor's plan is named after what it is: a fused model has one graph for both.
@@ -153,8 +156,15 @@ Result<std::vector<BuiltPlan>> build_engines(const ModelConfig& config, bool reb
   const auto keep = [&](const char* graph, const Plan& plan) {
     built.push_back({graph, plan.file.path().string(), plan.bytes().size(), plan.built});
   };
-  TRT_ASR_ASSIGN(const Plan encoder, loader.plan_encoder(files.encoder, contract.encoder, rebuild));
-  keep("encoder", encoder);
+  if (!files.encoder.empty()) {
+    TRT_ASR_ASSIGN(const Plan encoder, loader.plan_encoder(files.encoder, contract.encoder, rebuild));
+    keep("encoder", encoder);
+  }
+  if (!files.streaming.empty()) {
+    TRT_ASR_ASSIGN(const Plan streaming,
+                   loader.plan_streaming(files.streaming, declared_streaming(contract), rebuild));
+    keep("streaming_encoder", streaming);
+  }
   if (!files.predictor.empty()) {
     const char* name = predictor_name(files);
     TRT_ASR_ASSIGN(const Plan predictor,
@@ -178,7 +188,7 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
     TRT_ASR_ASSIGN(encoder, loader.encoder(files.encoder, contract.encoder));
   }
   if (!files.streaming.empty()) {
-    TRT_ASR_ASSIGN(streaming, loader.streaming(files.streaming));
+    TRT_ASR_ASSIGN(streaming, loader.streaming(files.streaming, declared_streaming(contract)));
   }
   TransducerEngines transducer;
   const DecodeRules& rules = contract.decoder.rules;
@@ -194,7 +204,13 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
   TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(info, transducer, contract.decoder));
 
   std::optional<cuda::Device> device;
-  if (!files.predictor.empty() && !(config.gpu.has_value() && config.gpu->stepwise)) device = loader.device();
+  bool in_stages = config.gpu.has_value() && config.gpu->stepwise;
+  for (const std::shared_ptr<Engine>& engine : {encoder, streaming}) {
+    if (engine == nullptr) continue;
+    TRT_ASR_ASSIGN(const EncoderLayout layout, find_encoder_tensors(engine->info()));
+    in_stages = in_stages || (rules.rule == DecodeRule::ctc && layout.time_last);
+  }
+  if (!in_stages) device = loader.device();
   return std::shared_ptr<const Model>(new Model{std::move(encoder), std::move(streaming),
                                                 std::move(transducer), std::move(tokenizer),
                                                 std::move(contract), device});

@@ -61,7 +61,7 @@ struct BuiltPlan {
 struct Model {
   /// Loads the engines and the vocabulary, checks both against the contract and completes it. A streaming
   /// encoder is left out, and its part of the contract with it, where an offline one is there and it cannot
-  /// serve live audio (`can_stream`), or a GPU is asked for.
+  /// serve live audio (`can_stream`).
   /// Errors: ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT, ERR_CONTRACT_MISMATCH, ERR_BACKEND_UNAVAILABLE;
   /// on a GPU ERR_ENGINE_BUILD, ERR_ENGINE_STALE, ERR_DEVICE_MEMORY, ERR_CLOSED (cancelled), too.
   [[nodiscard]] static Result<std::shared_ptr<const Model>> load(const ModelConfig& config) noexcept;
@@ -82,7 +82,7 @@ struct Model {
   Tokenizer tokenizer;
   ModelContract contract;
   /// The GPU on which features, encoder and decoder run as one; nothing where the stages run one by one: on
-  /// the CPU, for CTC, and where it was asked for.
+  /// the CPU, for CTC whose classes do not adjoin, and where it was asked for.
   std::optional<cuda::Device> device;
 };
 

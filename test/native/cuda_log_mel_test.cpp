@@ -105,6 +105,37 @@ CASE("log-mel agrees with the CPU on real audio") {
   CHECK(worst <= 4e-6F);
 }
 
+CASE("padding before a row's frames is zero, and the frames are the same behind it") {
+  const auto samples = golden::Set("tiny").clip("speech.192000");
+  for (const Normalization normalization : {Normalization::none, Normalization::per_feature}) {
+    LogMelConfig config;
+    config.mel_bins = 80;
+    config.normalization = normalization;
+    constexpr std::int32_t frames = 49;
+    constexpr std::int32_t frames_max = 70;
+    const auto count = static_cast<std::int64_t>(samples.size());
+    std::vector<TrtAsrSignalRow> signals;
+    // The last two have no room for all of their frames, and for none.
+    const std::vector<std::int32_t> paddings = {0, 16, 1, 40, 80};
+    for (const std::int32_t padding : paddings) signals.push_back({0, count, 0, 100, frames, padding});
+    std::mt19937 random(26);
+    const MelBatch batch = run_mel(config, samples, signals, frames_max, block_of(random));
+    for (std::size_t row = 0; row < signals.size(); ++row) {
+      const std::int32_t padding = paddings[row];
+      for (std::int32_t m = 0; m < config.mel_bins; ++m) {
+        const float* first = batch.features.data() + m * frames_max;
+        const float* padded = first + static_cast<std::ptrdiff_t>(row) * config.mel_bins * frames_max;
+        for (std::int32_t t = 0; t < frames_max; ++t) {
+          const bool inside = t >= padding && t < padding + frames;
+          // Frames that are cut off would be missing from mean and deviation.
+          if (inside && padding + frames > frames_max && normalization != Normalization::none) continue;
+          CHECK(padded[t] == (inside ? first[t - padding] : 0.0F));
+        }
+      }
+    }
+  }
+}
+
 CASE("log-mel agrees with the CPU for every size of FFT, for signals in parts and for noise") {
   std::mt19937 random(25);
   std::uniform_real_distribution<float> amplitude(-1, 1);

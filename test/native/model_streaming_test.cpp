@@ -117,16 +117,6 @@ CASE("a streaming graph for comparisons is left out beside an offline one, and r
   }
 }
 
-CASE("a streaming graph alone cannot run on a GPU: the remedy names the CPU") {
-  ModelConfig config = streaming_ctc();
-  config.gpu.emplace();
-  const Error error = refusal(config);
-  CHECK(error.code == ErrorCode::backend_unavailable);
-  CHECK(error.field == "device");
-  CHECK(error.remedy.find("'cpu'") != std::string::npos);
-  CHECK(!build_engines(config, false).ok());
-}
-
 CASE("numbers of chunks that do not hold together are refused by their field") {
   ModelConfig config = streaming_ctc();
   config.contract.streaming->plan.chunk_next = 16;

@@ -3,11 +3,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <set>
 #include <span>
 #include <thread>
 
 #include "engine/onnx/cast_rewrite.h"
+#include "sessions_fixture.h"
 #include "tensorrt_fixture.h"
 
 using namespace tensorrt_fixture;
@@ -149,6 +151,8 @@ CASE("null arguments and structs of another size are refused, not followed") {
   CHECK(plugin->load(nullptr, nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->check_plan(nullptr, nullptr, 0, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->open_context(nullptr, nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
+  CHECK(plugin->needed_bytes(nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
+  CHECK(plugin->set_memory(nullptr, nullptr, 0, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->enqueue(nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->set_shape(nullptr, 0, nullptr, 0, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->set_address(nullptr, 0, nullptr, &failure) == TRT_ASR_INTERNAL);
@@ -246,6 +250,34 @@ CASE("LSTM nodes become loops in TensorRT, written out they do not, in every pre
       }
     }
   }
+}
+
+CASE("TensorRT-RTX builds a streaming model by the way that build-engines takes, in fp32 and fp16") {
+  if (!have_rtx()) return;
+  std::string cache = (std::filesystem::temp_directory_path() / "plugin-test.XXXXXX").string();
+  REQUIRE(mkdtemp(cache.data()) != nullptr);
+  for (const trt_asr::Precision precision : {trt_asr::Precision::fp32, trt_asr::Precision::fp16}) {
+    trt_asr::ModelConfig config = fixture::cached_demo().model;
+    trt_asr::GpuConfig& gpu = config.gpu.emplace();
+    gpu.options.places = {std::getenv("TRT_ASR_TEST_TENSORRT_RTX"), TRT_ASR_TENSORRT_PLUGINS};
+    gpu.options.cache = cache;
+    gpu.options.model = "demo-en-streaming";
+    gpu.options.precision = precision;
+    gpu.options.targets = {80, 89};
+    gpu.encoder = {{1, 1, 8}, {65, 65, 65}};
+    gpu.prediction.batch = {1, 8, 64};
+    const auto built = trt_asr::build_engines(config, false);
+    REQUIRE_OK(built);
+    REQUIRE(built.value().size() == 3);
+    CHECK(built.value()[0].graph == "streaming_encoder");
+    for (const trt_asr::BuiltPlan& plan : built.value()) {
+      CHECK(plan.built);
+      std::printf("    %s: %zu bytes\n", plan.graph.c_str(), plan.bytes);
+    }
+    const std::size_t graph_bytes = model("../demo-en-streaming/streaming_encoder.onnx").size();
+    CHECK(built.value()[0].bytes > graph_bytes / 4);
+  }
+  std::filesystem::remove_all(cache);
 }
 
 CASE("a compute capability that TensorRT-RTX has not got is refused by number") {

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "check.h"
+#include "engine/known_shape.h"
 #include "engine/ort/ort_engine.h"
 #include "engine/tensorrt/profiles.h"
 
@@ -49,6 +50,34 @@ CASE("predictor and joint: the batch varies, the step does not") {
   CHECK_MESSAGE(text(predictor[1]) == "[2, 1, 32][2, 4, 32][2, 8, 32]", text(predictor[1]));
   const auto joint = profiles_of("tiny-ours/joint.onnx", GraphSide::prediction);
   CHECK_MESSAGE(text(joint[0]) == "[1, 1, 32][4, 1, 32][8, 1, 32]", text(joint[0]));
+}
+
+CASE(
+    "streaming encoders: a chunk has one length, caches have the batch, and open extents are the "
+    "contract's") {
+  auto engine = load_ort_engine({models + "streaming/rnnt/streaming_encoder.onnx", 1});
+  REQUIRE_OK(engine);
+  std::vector<TensorSpec> inputs = engine.value()->info().inputs;
+  const ProfileLimits chunks{{1, 4, 8}, {25, 25, 25}};
+  const auto texts_of = [&](const std::vector<KnownShape>& known) {
+    auto profiles = make_profiles("graph", with_known(inputs, known), GraphSide::encoder, chunks);
+    REQUIRE_OK(profiles);
+    std::vector<std::string> texts;
+    for (const InputProfile& profile : profiles.value()) texts.push_back(profile.name + text(profile));
+    return texts;
+  };
+  const auto fixed = texts_of({});
+  REQUIRE(fixed.size() == 5);
+  CHECK_MESSAGE(fixed[0] == "features[1, 80, 25][4, 80, 25][8, 80, 25]", fixed[0]);
+  CHECK_MESSAGE(fixed[4] == "cache_last_channel_len[1][4][8]", fixed[4]);
+  // As NeMo's own export has it: the frames of a cache vary.
+  const Shape channel = inputs[2].shape;
+  inputs[2].shape = {-1, channel[1], -1, channel[3]};
+  CHECK(!make_profiles("graph", inputs, GraphSide::encoder, chunks).ok());
+  CHECK(texts_of({{"cache_last_channel", {-1, 99, channel[2], 99}}}) == fixed);
+  // Of another tensor, or of another rank, nothing is taken.
+  const std::vector<KnownShape> others = {{"cache_last_time", {-1, 1, 1, 1}}, {"cache_last_channel", {1, 1}}};
+  CHECK(!make_profiles("graph", with_known(inputs, others), GraphSide::encoder, chunks).ok());
 }
 
 CASE("a fused graph of NeMo's") {

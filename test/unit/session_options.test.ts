@@ -95,33 +95,30 @@ describe('what is left open is settled', () => {
       contract: { features, encoder, ...(streams ? { streaming: {} } : {}) },
     } as never;
   };
-  const settle = (options: object, more: object, onCpu = true) =>
-    settleSessions('sessions', options, model(more), onCpu).mode;
+  const settle = (options: object, more: object) => settleSessions('sessions', options, model(more)).mode;
 
   test.each([
-    [{}, {}, true, 'buffered'],
-    [{}, { streams: true }, true, 'cache-aware'],
-    [{ mode: 'auto' }, { streams: true, offline: false }, true, 'cache-aware'],
-    [{}, { streams: true }, false, 'buffered'],
-    [{ leftMs: 800 }, { streams: true }, true, 'buffered'],
-    [{ mode: 'segment' }, { streams: true }, true, 'segment'],
-  ])('%o of %o, on a CPU: %s', (options, more, onCpu, mode) => {
-    expect(settle(options, more, onCpu)).toBe(mode);
+    [{}, {}, 'buffered'],
+    [{}, { streams: true }, 'cache-aware'],
+    [{ mode: 'auto' }, { streams: true, offline: false }, 'cache-aware'],
+    [{ leftMs: 800 }, { streams: true }, 'buffered'],
+    [{ mode: 'segment' }, { streams: true }, 'segment'],
+  ])('%o of %o: %s', (options, more, mode) => {
+    expect(settle(options, more)).toBe(mode);
   });
 
   test.each([
-    [{ mode: 'cache-aware' }, {}, true],
-    [{ mode: 'cache-aware' }, { streams: true }, false],
-    [{ mode: 'buffered' }, { streams: true, offline: false }, true],
-    [{ mode: 'segment' }, { streams: true, offline: false }, true],
-  ])('not %o of %o, on a CPU: %s', (options, more, onCpu) => {
-    const error = thrown(() => settle(options, more, onCpu));
+    [{ mode: 'cache-aware' }, {}],
+    [{ mode: 'buffered' }, { streams: true, offline: false }],
+    [{ mode: 'segment' }, { streams: true, offline: false }],
+  ])('not %o of %o', (options, more) => {
+    const error = thrown(() => settle(options, more));
     expect(error).toMatchObject({ code: 'ERR_BAD_ARGUMENT', field: 'sessions.mode' });
   });
 
   test('the context fits models of short windows', () => {
     const short = model({ framesMax: 70 }) as Parameters<typeof settleSessions>[2];
-    const choice = settleSessions('sessions', {}, short, true);
+    const choice = settleSessions('sessions', {}, short);
     expect(choice).toEqual({ mode: 'buffered', leftMs: 4000, chunkMs: 800, rightMs: 800 });
     expect(nativeLive(choice, short.contract)).toEqual({
       mode: 'buffered',
@@ -129,7 +126,7 @@ describe('what is left open is settled', () => {
       chunkFrames: 10,
       rightFrames: 10,
     });
-    const error = thrown(() => settleSessions('sessions', { leftMs: 4080 }, short, true));
+    const error = thrown(() => settleSessions('sessions', { leftMs: 4080 }, short));
     expect(error.message).toContain('5600 ms');
   });
 

@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /// Raised with every change of what is declared here or in cuda_kernels_abi.h.
-#define TRT_ASR_CUDA_ABI 1u
+#define TRT_ASR_CUDA_ABI 2u
 /// The one symbol of the library: `const TrtAsrCudaLibrary* trt_asr_cuda_library(void)`.
 #define TRT_ASR_CUDA_ENTRY "trt_asr_cuda_library"
 

@@ -212,7 +212,7 @@ typedef struct TrtAsrSignalRow {
   int64_t origin;       ///< Index of the first held sample within the signal.
   int64_t frame_begin;  ///< First frame wanted, within the signal.
   int32_t frames;       ///< Frames wanted.
-  int32_t reserved;
+  int32_t padding;      ///< Frames of zeros before them, at least 0.
 } TrtAsrSignalRow;
 
 typedef struct TrtAsrMelBand {
@@ -226,7 +226,8 @@ typedef struct TrtAsrLogMel {
   const float* samples;
   const TrtAsrSignalRow* signals;  ///< [rows_count]
   int32_t rows_count;
-  int32_t frames_max;   ///< Frames that `features` has; rows with fewer are zero beyond theirs.
+  int32_t
+      frames_max;  ///< Frames that `features` has, padding counted; rows with fewer are zero beyond theirs.
   int32_t fft_samples;  ///< Power of two, 64 ... 4096.
   int32_t window_samples;
   int32_t hop_samples;

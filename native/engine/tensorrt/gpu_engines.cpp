@@ -177,7 +177,15 @@ Result<std::shared_ptr<TrtEngine>> GpuEngines::load(const GraphRequest& request,
                                                     std::span<const std::byte> plan,
                                                     const PlanKey& key) const {
   TRT_ASR_TRY(device_.use());
-  TRT_ASR_ASSIGN(std::shared_ptr<LoadedPlan> loaded, runtime_->load(plan, key.version_compatible));
+  // Kernels of an earlier process; damaged ones count as none.
+  const auto known = find_blob(BlobKind::runtime_cache, key, where(), options_.cache);
+  const bool found = known.ok() && known.value().has_value();
+  const std::span<const std::byte> kernels = found ? known.value()->bytes() : std::span<const std::byte>();
+  TRT_ASR_ASSIGN(std::shared_ptr<LoadedPlan> loaded, runtime_->load(plan, key.version_compatible, kernels));
+  loaded->keep_kernels([key, where = where(), cache = options_.cache](std::span<const std::byte> bytes) {
+    // Kernels that cannot be kept cost time at the next start and nothing else.
+    [[maybe_unused]] const Status kept = store_blob(BlobKind::runtime_cache, key, where, cache, bytes);
+  });
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
   TRT_ASR_TRY(loaded->arrange(file->info()));
   return TrtEngine::create(device_, std::move(loaded));
@@ -199,7 +207,8 @@ Result<Plan> GpuEngines::find_or_build(const GraphRequest& request, bool rebuild
   const HeapOwnerScope owner(HeapOwner::library);
   TRT_ASR_ASSIGN(const std::shared_ptr<onnx::OnnxFile> file, onnx::OnnxFile::open(request.path));
   TRT_ASR_ASSIGN(const std::vector<InputProfile> profiles,
-                 make_profiles(request.path, file->info().inputs, request.side, request.limits));
+                 make_profiles(request.path, with_known(file->info().inputs, request.known), request.side,
+                               request.limits));
   TRT_ASR_ASSIGN(const PlanKey key, key_of(request, profiles));
   PlanRequest wanted;
   wanted.key = key;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/known_shape.h"
 #include "engine/tensorrt/libraries.h"
 #include "engine/tensorrt/plan_store.h"
 #include "engine/tensorrt/profiles.h"
@@ -48,11 +49,12 @@ struct GpuOptions {
 
 /// One graph of the model.
 struct GraphRequest {
-  std::string graph;  ///< "encoder", "predictor", "joint": the plan's name for people.
+  std::string graph;  ///< "encoder", "streaming_encoder", "predictor", "joint": the plan's name for people.
   std::string path;
   GraphSide side = GraphSide::encoder;
   ProfileLimits limits;
-  VerifyShape trial;  ///< What a fresh engine is tried on.
+  std::vector<KnownShape> known;  ///< Extents of the profile that the graph leaves open.
+  VerifyShape trial;              ///< What a fresh engine is tried on.
 };
 
 class GpuEngines {

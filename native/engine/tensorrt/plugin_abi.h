@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /// Raised with every change of what is declared here.
-#define TRT_ASR_TENSORRT_ABI 1u
+#define TRT_ASR_TENSORRT_ABI 2u
 /// The one symbol of a plug-in: `const TrtAsrPlugin* trt_asr_tensorrt_plugin(void)`.
 #define TRT_ASR_TENSORRT_ENTRY "trt_asr_tensorrt_plugin"
 #define TRT_ASR_RANK_MAX 8
@@ -123,6 +123,10 @@ typedef struct TrtAsrLoad {
   /// Lets the plan bring host code along, as version-compatible plans do. Only for plans that were built
   /// here.
   int32_t host_code;
+  /// RTX alone, may be null: kernels that an earlier process compiled for this plan on this GPU, as
+  /// `runtime_cache` wrote them. Those that do not fit are ignored.
+  const void* runtime_cache;
+  size_t runtime_cache_bytes;
 } TrtAsrLoad;
 
 /// When RTX compiles kernels for the very shapes of a run: never, in the background while general ones run,
@@ -131,12 +135,6 @@ enum { TRT_ASR_SPECIALIZE_NEVER = 0, TRT_ASR_SPECIALIZE_LAZY = 1, TRT_ASR_SPECIA
 
 typedef struct TrtAsrOpenContext {
   uint32_t struct_size;
-  void* memory;   ///< Device memory to work in, aligned to 256 bytes; stays the caller's. Null where
-                  ///< context_bytes is 0.
-  int64_t bytes;  ///< At least context_bytes.
-  const void* runtime_cache;  ///< RTX alone, may be null: kernels compiled by an earlier process. A damaged
-                              ///< one is ignored.
-  size_t runtime_cache_bytes;
   int32_t specialize;  ///< TRT_ASR_SPECIALIZE_...; RTX alone.
 } TrtAsrOpenContext;
 
@@ -186,26 +184,40 @@ typedef struct TrtAsrPlugin {
   void (*unload)(TrtAsrEngine* engine);
   size_t (*tensors_count)(const TrtAsrEngine* engine);
   int32_t (*tensor)(const TrtAsrEngine* engine, size_t index, TrtAsrTensor* out);
-  /// Bytes of device memory that a context works in, over all shapes of its profile.
+  /// Bytes of device memory that are enough for a context whatever shapes of its profile it runs.
   int64_t (*context_bytes)(const TrtAsrEngine* engine);
+  /// RTX alone, elsewhere nothing is written: the kernels compiled so far, for a later `load`. The contexts
+  /// of an engine share them.
+  int32_t (*runtime_cache)(TrtAsrEngine* engine, TrtAsrSink sink, TrtAsrFailure* failure);
   /// What the engine is made of, as JSON: layers, formats, precisions.
   int32_t (*inspect)(TrtAsrEngine* engine, TrtAsrSink sink, TrtAsrFailure* failure);
 
-  /// TRT_ASR_CONTRACT_MISMATCH (memory too small or not aligned), TRT_ASR_DEVICE_MEMORY.
+  /// A context without memory to work in; `set_memory` gives it some before the first run.
+  /// TRT_ASR_DEVICE_MEMORY.
   int32_t (*open_context)(TrtAsrEngine* engine, const TrtAsrOpenContext* given, TrtAsrContext** context,
                           TrtAsrFailure* failure);
   void (*close_context)(TrtAsrContext* context);
-  /// RTX alone; elsewhere nothing is written.
-  int32_t (*runtime_cache)(TrtAsrContext* context, TrtAsrSink sink, TrtAsrFailure* failure);
 
-  /// Shape and address of tensor `index`; the shape of an output is not set. Neither allocates nor waits.
+  /// Bytes that a run with the input shapes as they are set works in; context_bytes where this TensorRT does
+  /// not tell. Once asked, a context may be given less than context_bytes, and is asked anew, by `enqueue`
+  /// itself, whenever its shapes have changed. TRT_ASR_CONTRACT_MISMATCH (a shape is not set).
+  int32_t (*needed_bytes)(TrtAsrContext* context, int64_t* bytes, TrtAsrFailure* failure);
+  /// Device memory to work in, aligned to 256 bytes; it stays the caller's, outlives the context, and may be
+  /// other contexts' too, when no two of them run at a time. At least context_bytes, or, where needed_bytes
+  /// was asked, what that told. TRT_ASR_CONTRACT_MISMATCH (too small, not aligned).
+  int32_t (*set_memory)(TrtAsrContext* context, void* memory, int64_t bytes, TrtAsrFailure* failure);
+
+  /// Shape and address of tensor `index`; the shape of an output is not set, an address is aligned to 256
+  /// bytes. Neither allocates nor waits.
   int32_t (*set_shape)(TrtAsrContext* context, size_t index, const int64_t* shape, int32_t rank,
                        TrtAsrFailure* failure);
   int32_t (*set_address)(TrtAsrContext* context, size_t index, void* address, TrtAsrFailure* failure);
   /// Shape that an output will have with the input shapes as they are set.
   int32_t (*output_shape)(TrtAsrContext* context, size_t index, int64_t* shape, int32_t* rank,
                           TrtAsrFailure* failure);
-  /// Starts a run on a cudaStream_t. Neither allocates nor waits, so that it can be captured in a CUDA graph.
+  /// Starts a run on a cudaStream_t. From the second run with the same shapes on it neither allocates nor
+  /// waits, so that it can be captured in a CUDA graph. TRT_ASR_DEVICE_MEMORY: these shapes need more memory
+  /// than the context was given.
   int32_t (*enqueue)(TrtAsrContext* context, void* stream, TrtAsrFailure* failure);
 } TrtAsrPlugin;
 

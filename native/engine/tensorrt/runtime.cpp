@@ -110,8 +110,8 @@ Status Runtime::check(std::span<const std::byte> plan) const noexcept {
   return {};
 }
 
-Result<std::shared_ptr<LoadedPlan>> Runtime::load(std::span<const std::byte> plan,
-                                                  bool host_code) const noexcept {
+Result<std::shared_ptr<LoadedPlan>> Runtime::load(std::span<const std::byte> plan, bool host_code,
+                                                  std::span<const std::byte> kernels) const noexcept {
   const HeapOwnerScope owner(HeapOwner::library);
   const ExitGuard guard;
   TrtAsrLoad given{};
@@ -119,6 +119,8 @@ Result<std::shared_ptr<LoadedPlan>> Runtime::load(std::span<const std::byte> pla
   given.plan = plan.data();
   given.plan_bytes = plan.size();
   given.host_code = host_code ? 1 : 0;
+  given.runtime_cache = kernels.empty() ? nullptr : kernels.data();
+  given.runtime_cache_bytes = kernels.size();
   TrtAsrEngine* engine = nullptr;
   TRT_ASR_PLUGIN_TRY(plugin().load, handle_, &given, &engine);
   auto loaded = std::make_shared<LoadedPlan>(*this, engine);
@@ -127,6 +129,7 @@ Result<std::shared_ptr<LoadedPlan>> Runtime::load(std::span<const std::byte> pla
 }
 
 LoadedPlan::~LoadedPlan() {
+  save_kernels();
   const HeapOwnerScope owner(HeapOwner::library);
   runtime_.plugin().unload(engine_);
 }
@@ -183,6 +186,17 @@ Status LoadedPlan::arrange(const EngineInfo& graph) noexcept {
   return {};
 }
 
+Status LoadedPlan::check_on_device() const noexcept {
+  for (const std::vector<PlanTensor>* tensors : {&inputs_, &outputs_}) {
+    for (const PlanTensor& tensor : *tensors) {
+      TRT_ASR_REQUIRE(!tensor.on_host, contract_mismatch, "'" + tensor.spec.name + "' of " + info_.path,
+                      "a tensor in device memory", "one that shapes depend on, in host memory",
+                      "Export the graph with shapes that depend on extents alone.");
+    }
+  }
+  return {};
+}
+
 Result<std::string> LoadedPlan::inspect() const noexcept {
   const HeapOwnerScope owner(HeapOwner::library);
   std::string json;
@@ -198,15 +212,62 @@ std::size_t LoadedPlan::context_bytes() const noexcept {
   return static_cast<std::size_t>(runtime_.plugin().context_bytes(engine_));
 }
 
-Result<Context> Context::open(std::shared_ptr<LoadedPlan> plan, void* memory, std::size_t bytes) noexcept {
+void LoadedPlan::keep_kernels(KernelKeeper keeper) noexcept {
+  const HeapOwnerScope owner(HeapOwner::library);
+  const std::lock_guard lock(kernels_mutex_);
+  kernels_keeper_ = std::move(keeper);
+  // Those that were taken at loading: of a cache that does not fit here, none.
+  kernels_bytes_ = kernels().size();
+}
+
+void LoadedPlan::save_kernels() noexcept {
+  const HeapOwnerScope owner(HeapOwner::library);
+  const std::lock_guard lock(kernels_mutex_);
+  if (!kernels_keeper_) return;
+  const std::vector<std::byte> now = kernels();
+  if (now.size() <= kernels_bytes_) return;
+  kernels_keeper_(now);
+  kernels_bytes_ = now.size();
+}
+
+/// What cannot be had is none: it costs the next process its time and nothing else.
+std::vector<std::byte> LoadedPlan::kernels() const noexcept {
+  std::vector<std::byte> bytes;
+  const TrtAsrSink sink{&bytes, [](void* context, const void* more, std::size_t count) -> std::int32_t {
+                          auto& to = *static_cast<std::vector<std::byte>*>(context);
+                          const auto* from = static_cast<const std::byte*>(more);
+                          to.insert(to.end(), from, from + count);
+                          return 0;
+                        }};
+  TrtAsrFailure failure{};
+  const std::int32_t code = runtime_.plugin().runtime_cache(engine_, sink, &failure);
+  if (code != TRT_ASR_OK) bytes.clear();
+  return bytes;
+}
+
+Status WorkingMemory::claim(const cuda::Device& device) noexcept {
+  if (memory_.data() == nullptr) {
+    TRT_ASR_ASSIGN(memory_, cuda::Memory::claim(device, cuda::Memory::Kind::device, bytes_));
+  }
+  TRT_ASR_REQUIRE(bytes_ <= memory_.bytes(), internal, "working memory",
+                  "to be asked for before it is claimed",
+                  show(bytes_) + " bytes asked for, " + show(memory_.bytes()) + " claimed", "");
+  return {};
+}
+
+std::vector<std::int32_t> sizes_up_to(std::int32_t greatest) {
+  std::vector<std::int32_t> sizes;
+  for (std::int32_t size = greatest; size >= 1; size /= 2) sizes.push_back(size);
+  return sizes;
+}
+
+Result<Context> Context::open(std::shared_ptr<LoadedPlan> plan) noexcept {
   const HeapOwnerScope owner(HeapOwner::library);
   // Engines are shared by recognizers, which may open at once.
   static std::mutex opening;
   const std::lock_guard lock(opening);
   TrtAsrOpenContext given{};
   given.struct_size = sizeof(given);
-  given.memory = memory;
-  given.bytes = static_cast<std::int64_t>(bytes);
   // CONTRACT: one set of kernels for the life of a context. SOURCE: none, RTX was not run on a GPU yet. WHY:
   // kernels that change behind a session would change its numbers. TODO: measure what specialised kernels
   // gain.
@@ -219,6 +280,7 @@ Result<Context> Context::open(std::shared_ptr<LoadedPlan> plan, void* memory, st
 
 Context& Context::operator=(Context&& other) noexcept {
   std::swap(plan_, other.plan_);
+  std::swap(memory_, other.memory_);
   std::swap(context_, other.context_);
   return *this;
 }
@@ -227,6 +289,22 @@ Context::~Context() {
   if (context_ == nullptr) return;
   const HeapOwnerScope owner(HeapOwner::library);
   plan_->runtime().plugin().close_context(context_);
+}
+
+Status Context::ask(WorkingMemory& memory) noexcept {
+  const HeapOwnerScope owner(HeapOwner::library);
+  std::int64_t bytes = 0;
+  TRT_ASR_PLUGIN_TRY(plan_->runtime().plugin().needed_bytes, context_, &bytes);
+  memory.ask(static_cast<std::size_t>(bytes));
+  return {};
+}
+
+Status Context::set_memory(std::shared_ptr<const WorkingMemory> memory) noexcept {
+  const HeapOwnerScope owner(HeapOwner::library);
+  TRT_ASR_PLUGIN_TRY(plan_->runtime().plugin().set_memory, context_, memory->data(),
+                     static_cast<std::int64_t>(memory->bytes()));
+  memory_ = std::move(memory);
+  return {};
 }
 
 Status Context::set_shape(const PlanTensor& input, const Shape& shape) noexcept {

@@ -53,7 +53,6 @@ class TrtEngine::Lane {
   [[nodiscard]] Status place(Port& port, const trt::PlanTensor& tensor, const EngineInfo& info) noexcept;
 
   cuda::Device device_;
-  cuda::Memory context_memory_;
   cuda::Memory staging_memory_;
   cuda::Memory pinned_memory_;
   cuda::Stream stream_;
@@ -62,8 +61,10 @@ class TrtEngine::Lane {
   std::vector<Port> outputs_;
 };
 
-/// A run that nobody waited for ends before its context and its memory do.
+/// A run that nobody waited for ends before its context and its memory do. They go on their own GPU: on
+/// another, TensorRT's clean-up would make a CUDA context there.
 TrtEngine::Lane::~Lane() {
+  if (device_.calls != nullptr) static_cast<void>(device_.use().ok());
   if (stream_.handle() != nullptr) [[maybe_unused]]
     const Status ended = stream_.synchronize();
 }
@@ -87,10 +88,13 @@ Status TrtEngine::Lane::claim(const cuda::Device& device,
                               const std::shared_ptr<trt::LoadedPlan>& plan) noexcept {
   device_ = device;
   TRT_ASR_ASSIGN(stream_, cuda::Stream::create(device));
-  // The context comes first, in memory of its own: it tells how large the outputs can become.
-  TRT_ASR_ASSIGN(context_memory_,
-                 cuda::Memory::claim(device, cuda::Memory::Kind::device, plan->context_bytes()));
-  TRT_ASR_ASSIGN(context_, trt::Context::open(plan, context_memory_.data(), context_memory_.bytes()));
+  // The context comes first: it tells how large the outputs can become. It works in memory for the whole
+  // profile, as nobody says here what shapes will come.
+  TRT_ASR_ASSIGN(context_, trt::Context::open(plan));
+  const auto memory = std::make_shared<trt::WorkingMemory>();
+  memory->ask(plan->context_bytes());
+  TRT_ASR_TRY(memory->claim(device));
+  TRT_ASR_TRY(context_.set_memory(memory));
   for (const trt::PlanTensor& input : plan->inputs()) TRT_ASR_TRY(context_.set_shape(input, input.max));
 
   cuda::Plan staging;
@@ -199,7 +203,9 @@ TrtEngine::TrtEngine(const cuda::Device& device, std::shared_ptr<trt::LoadedPlan
       info_(std::move(info)),
       lanes_(std::make_unique<Lanes>(info_)) {}
 
-TrtEngine::~TrtEngine() = default;
+TrtEngine::~TrtEngine() {
+  static_cast<void>(device_.use().ok());
+}
 
 std::shared_ptr<TrtEngine> TrtEngine::create(const cuda::Device& device,
                                              std::shared_ptr<trt::LoadedPlan> plan) {

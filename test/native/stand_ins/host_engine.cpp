@@ -1,11 +1,13 @@
 #include "host_engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "base/contract.h"
@@ -249,6 +251,72 @@ std::optional<std::vector<Extents>> TrtAsrEngine::outputs(const Extents* inputs)
   return found;
 }
 
+/// A byte an element, so that greater shapes need more; STAND_IN_NEEDS_LESS turns that around, and
+/// STAND_IN_GREEDY_EXTENT is an extent that needs more than any.
+std::int64_t TrtAsrEngine::needed_bytes(const Extents* inputs) const {
+  constexpr std::int64_t base_bytes = 4096;
+  const long greedy = stand_in::number_of("STAND_IN_GREEDY_EXTENT", -1);
+  std::int64_t now = 0;
+  std::int64_t most = 0;
+  for (std::size_t i = 0; i < info.inputs.size(); ++i) {
+    Extents largest{};
+    std::copy_n(tensors[i].max, tensors[i].rank, largest.begin());
+    now += static_cast<std::int64_t>(stand_in::elements(inputs[i], tensors[i].rank));
+    most += static_cast<std::int64_t>(stand_in::elements(largest, tensors[i].rank));
+    if (std::find(inputs[i].begin(), inputs[i].begin() + tensors[i].rank, greedy) !=
+        inputs[i].begin() + tensors[i].rank)
+      return base_bytes + 2 * most;
+  }
+  return base_bytes + (std::getenv("STAND_IN_NEEDS_LESS") != nullptr ? most - now : now);
+}
+
+std::int64_t TrtAsrEngine::greatest_bytes() const {
+  std::array<Extents, stand_in::tensors_max> largest{};
+  for (std::size_t i = 0; i < info.inputs.size(); ++i)
+    std::copy_n(tensors[i].max, tensors[i].rank, largest[i].begin());
+  std::array<Extents, stand_in::tensors_max> least{};
+  for (std::size_t i = 0; i < info.inputs.size(); ++i)
+    std::copy_n(tensors[i].min, tensors[i].rank, least[i].begin());
+  return std::max(needed_bytes(largest.data()), needed_bytes(least.data()));
+}
+
+namespace {
+
+constexpr const char* kernels_magic = "stand-in kernels";
+std::atomic<long> compiled{0};
+
+bool has_kernels() {
+  return std::getenv("STAND_IN_KERNELS") != nullptr;
+}
+
+}  // namespace
+
+long stand_in::kernels_compiled() {
+  return compiled;
+}
+
+void TrtAsrEngine::take_kernels(const std::string& known) {
+  std::istringstream text(known);
+  std::string line;
+  if (!has_kernels() || !std::getline(text, line) || line != kernels_magic) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  while (std::getline(text, line)) kernels_.insert(line);
+}
+
+void TrtAsrEngine::need_kernel(const std::string& name) {
+  if (!has_kernels()) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (kernels_.insert(name).second) ++compiled;
+}
+
+std::string TrtAsrEngine::kernels() {
+  if (!has_kernels()) return "";
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::string text = std::string(kernels_magic) + '\n';
+  for (const std::string& kernel : kernels_) text += kernel + '\n';
+  return text;
+}
+
 namespace {
 
 /// Contexts that are open, so that a run of one that was closed in the meantime is told and does no harm.
@@ -261,6 +329,9 @@ struct LiveContexts {
     return contexts;
   }
 };
+
+/// As a float16, a float32 and a length this is a number that no test passes with.
+constexpr int poison = 0xFF;
 
 /// A run as it was when it was started.
 struct Run {
@@ -290,10 +361,11 @@ const char* do_run(void* payload) {
   }
   const TrtAsrEngine& engine = run.context->engine;
   if (std::getenv("STAND_IN_FAIL_RUN") != nullptr) return "an illegal memory access was encountered";
-  // The memory of a context is its own while it runs.
-  auto* const marked = static_cast<TrtAsrContext**>(
-      cuda->address(run.context->memory, static_cast<std::size_t>(run.context->memory_bytes)));
+  // The memory of a context is its own while it runs; what others left in it is gone.
+  const auto needed = static_cast<std::size_t>(engine.needed_bytes(run.shapes.data()));
+  auto* const marked = static_cast<TrtAsrContext**>(cuda->address(run.context->memory, needed));
   if (marked == nullptr) return "memory of a context that is not there";
+  std::memset(static_cast<void*>(marked), poison, needed);
   *marked = run.context;
   std::array<void*, stand_in::tensors_max> data{};
   for (std::size_t i = 0; i < engine.tensors.size(); ++i) {
@@ -313,8 +385,7 @@ const char* do_run(void* payload) {
 
 }  // namespace
 
-TrtAsrContext::TrtAsrContext(TrtAsrEngine& given, const TrtAsrOpenContext& open)
-    : engine(given), memory(open.memory), memory_bytes(open.bytes) {
+TrtAsrContext::TrtAsrContext(TrtAsrEngine& given) : engine(given), least_bytes_(given.greatest_bytes()) {
   LiveContexts& live = LiveContexts::get();
   const std::lock_guard<std::mutex> lock(live.mutex);
   live.all.insert(this);
@@ -346,15 +417,44 @@ std::int32_t TrtAsrContext::set_shape(std::size_t index, const std::int64_t* sha
   return TRT_ASR_OK;
 }
 
-std::int32_t TrtAsrContext::set_address(std::size_t index, void* address, TrtAsrFailure*) {
+std::int32_t TrtAsrContext::set_address(std::size_t index, void* address, TrtAsrFailure* failure) {
+  if (reinterpret_cast<std::uintptr_t>(address) % 256 != 0) {
+    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, engine.tensors[index].name,
+                "an address aligned to 256 bytes", "another");
+  }
   addresses_[index] = address;
   return TRT_ASR_OK;
 }
 
+const TrtAsrTensor* TrtAsrContext::unset_input() const {
+  for (std::size_t i = 0; i < engine.info.inputs.size(); ++i) {
+    if (!is_set_[i]) return &engine.tensors[i];
+  }
+  return nullptr;
+}
+
+std::int32_t TrtAsrContext::needed_bytes(std::int64_t* bytes, TrtAsrFailure* failure) {
+  if (const TrtAsrTensor* const unset = unset_input(); unset != nullptr) {
+    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, unset->name, "the shape of every input to be set", "not");
+  }
+  by_shapes_ = std::getenv("STAND_IN_NEEDS_UNKNOWN") == nullptr;
+  least_bytes_ = *bytes = by_shapes_ ? engine.needed_bytes(shapes_.data()) : engine.greatest_bytes();
+  return TRT_ASR_OK;
+}
+
+std::int32_t TrtAsrContext::set_memory(void* given, std::int64_t bytes, TrtAsrFailure* failure) {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(given) % 256 == 0;
+  if (bytes < least_bytes_ || given == nullptr || !aligned || !stand_in::host_cuda()->is_device(given)) {
+    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, "memory", "device memory, aligned and large enough",
+                "other");
+  }
+  memory = given;
+  memory_bytes_ = bytes;
+  return TRT_ASR_OK;
+}
+
 const Extents* TrtAsrContext::output_extents(std::size_t index, TrtAsrFailure* failure) {
-  const std::size_t inputs = engine.info.inputs.size();
-  for (std::size_t i = 0; i < inputs; ++i) {
-    if (is_set_[i]) continue;
+  if (unset_input() != nullptr) {
     fail(failure, TRT_ASR_CONTRACT_MISMATCH, engine.tensors[index].name, "the shape of every input to be set",
          "not");
     return nullptr;
@@ -395,6 +495,15 @@ std::int32_t TrtAsrContext::enqueue(void* stream, TrtAsrFailure* failure) {
     }
   }
   if (output_extents(engine.info.inputs.size(), failure) == nullptr) return failure->code;
+  if (memory == nullptr) {
+    return fail(failure, TRT_ASR_INTERNAL, "run", "a context with memory", "one without");
+  }
+  if (const std::int64_t needed = engine.needed_bytes(shapes_.data()); needed > memory_bytes_) {
+    if (!by_shapes_) stand_in::host_cuda()->fault("a context with memory for its profile needs more");
+    return fail(failure, TRT_ASR_DEVICE_MEMORY, "working memory of the shapes of a run",
+                trt_asr::show(memory_bytes_) + " bytes", trt_asr::show(needed));
+  }
+  engine.need_kernel("run");
   Run run;
   run.context = this;
   run.shapes = shapes_;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ std::int32_t fail(TrtAsrFailure* failure, std::int32_t code, const std::string& 
 /// Runs `work` on a thread of the stand-in's own and waits: what it allocates is not the caller's.
 void elsewhere(void (*work)(void* argument), void* argument);
 
+/// Kernels compiled since the process began.
+long kernels_compiled();
+
 }  // namespace stand_in
 
 struct TrtAsrEngine {
@@ -43,6 +47,15 @@ struct TrtAsrEngine {
   const char* run(const stand_in::Extents* shapes, void* const* data) const;
   /// Extents of all outputs for the inputs' extents: known from an earlier call, or by running it on ones.
   std::optional<std::vector<stand_in::Extents>> outputs(const stand_in::Extents* inputs);
+  /// Bytes that a run with these inputs works in; `greatest`: enough for all shapes of the profile.
+  [[nodiscard]] std::int64_t needed_bytes(const stand_in::Extents* inputs) const;
+  [[nodiscard]] std::int64_t greatest_bytes() const;
+
+  /// Kernels as RTX has them: compiled when they are first needed, or known from an earlier process. Nothing
+  /// without STAND_IN_KERNELS.
+  void take_kernels(const std::string& known);
+  void need_kernel(const std::string& name);
+  [[nodiscard]] std::string kernels();
 
  private:
   struct Known {
@@ -55,10 +68,11 @@ struct TrtAsrEngine {
   trt_asr::ort::SessionPointer session_{nullptr, {nullptr}};
   std::mutex mutex_;
   std::vector<Known> known_;
+  std::set<std::string> kernels_;
 };
 
 struct TrtAsrContext {
-  TrtAsrContext(TrtAsrEngine& given, const TrtAsrOpenContext& open);
+  explicit TrtAsrContext(TrtAsrEngine& given);
   ~TrtAsrContext();
 
   std::int32_t set_shape(std::size_t index, const std::int64_t* shape, std::int32_t rank,
@@ -66,17 +80,22 @@ struct TrtAsrContext {
   std::int32_t set_address(std::size_t index, void* address, TrtAsrFailure* failure);
   std::int32_t output_shape(std::size_t index, std::int64_t* shape, std::int32_t* rank,
                             TrtAsrFailure* failure);
+  std::int32_t needed_bytes(std::int64_t* bytes, TrtAsrFailure* failure);
+  std::int32_t set_memory(void* given, std::int64_t bytes, TrtAsrFailure* failure);
   std::int32_t enqueue(void* stream, TrtAsrFailure* failure);
 
   TrtAsrEngine& engine;
-  void* const memory;
-  const std::int64_t memory_bytes;
+  void* memory = nullptr;
 
  private:
+  const TrtAsrTensor* unset_input() const;
   const stand_in::Extents* output_extents(std::size_t index, TrtAsrFailure* failure);
 
   std::array<stand_in::Extents, stand_in::tensors_max> shapes_{};
   std::array<void*, stand_in::tensors_max> addresses_{};
   std::array<bool, stand_in::tensors_max> is_set_{};
   bool outputs_known_ = false;
+  std::int64_t memory_bytes_ = 0;
+  std::int64_t least_bytes_ = 0;
+  bool by_shapes_ = false;
 };

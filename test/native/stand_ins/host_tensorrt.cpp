@@ -8,6 +8,10 @@
 //   STAND_IN_STALE         no plan can be loaded
 //   STAND_IN_BUILD_STEPS   steps of a build's one phase; 3
 //   STAND_IN_CAPABILITY    the GPU's compute capability, as the driver's stand-in has it; 89
+//   STAND_IN_KERNELS       kernels are compiled at run time and can be kept, as with RTX
+//   STAND_IN_NEEDS_LESS    greater shapes work in less memory
+//   STAND_IN_NEEDS_UNKNOWN no shapes' need is told
+//   STAND_IN_GREEDY_EXTENT an extent that needs more memory than any other
 //
 // A plan runs where one of TensorRT's would: in its own version, or in a later one when it is
 // version-compatible (and host code is allowed), on its own compute capability, or on those that it was built
@@ -43,7 +47,6 @@ constexpr bool is_rtx = true;
 constexpr bool is_rtx = false;
 #endif
 constexpr const char* plan_magic = "stand-in-plan";
-constexpr std::int64_t context_memory = 4096;
 std::atomic<long> builds{0};
 std::atomic<long> loads{0};
 
@@ -241,19 +244,17 @@ std::int32_t load(TrtAsrRuntime* runtime, const TrtAsrLoad* given, TrtAsrEngine*
       std::copy_n(plan->profiles[i].max, tensor.rank, tensor.max);
     }
   }
+  made->take_kernels({static_cast<const char*>(given->runtime_cache), given->runtime_cache_bytes});
   *engine = made.release();
   return TRT_ASR_OK;
 }
 
 std::int32_t open_context(TrtAsrEngine* engine, const TrtAsrOpenContext* given, TrtAsrContext** context,
                           TrtAsrFailure* failure) {
-  const bool aligned = reinterpret_cast<std::uintptr_t>(given->memory) % 256 == 0;
-  if (given->bytes < context_memory || given->memory == nullptr || !aligned ||
-      !host_cuda()->is_device(given->memory)) {
-    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, "memory", "device memory, aligned and large enough",
-                "other");
-  }
-  *context = new TrtAsrContext(*engine, *given);
+  if (given->struct_size != sizeof *given)
+    return fail(failure, TRT_ASR_INTERNAL, "TrtAsrOpenContext", "its size", "another");
+  engine->need_kernel("open");
+  *context = new TrtAsrContext(*engine);
   return TRT_ASR_OK;
 }
 
@@ -276,14 +277,24 @@ TrtAsrPlugin make_plugin() {
     *out = engine->tensors[index];
     return TRT_ASR_OK;
   };
-  made.context_bytes = [](const TrtAsrEngine*) { return context_memory; };
+  made.context_bytes = [](const TrtAsrEngine* engine) { return engine->greatest_bytes(); };
+  made.runtime_cache = [](TrtAsrEngine* engine, TrtAsrSink sink, TrtAsrFailure*) -> std::int32_t {
+    const std::string text = engine->kernels();
+    if (text.empty()) return TRT_ASR_OK;
+    return sink.write(sink.context, text.data(), text.size()) == 0 ? TRT_ASR_OK : TRT_ASR_INTERNAL;
+  };
   made.inspect = [](TrtAsrEngine*, TrtAsrSink sink, TrtAsrFailure*) -> std::int32_t {
     const std::string text = "{\"Layers\": []}";
     return sink.write(sink.context, text.data(), text.size()) == 0 ? TRT_ASR_OK : TRT_ASR_INTERNAL;
   };
   made.open_context = open_context;
   made.close_context = [](TrtAsrContext* context) { delete context; };
-  made.runtime_cache = [](TrtAsrContext*, TrtAsrSink, TrtAsrFailure*) -> std::int32_t { return TRT_ASR_OK; };
+  made.needed_bytes = [](TrtAsrContext* context, std::int64_t* bytes, TrtAsrFailure* failure) {
+    return context->needed_bytes(bytes, failure);
+  };
+  made.set_memory = [](TrtAsrContext* context, void* memory, std::int64_t bytes, TrtAsrFailure* failure) {
+    return context->set_memory(memory, bytes, failure);
+  };
   made.set_shape = [](TrtAsrContext* context, std::size_t index, const std::int64_t* shape, std::int32_t rank,
                       TrtAsrFailure* failure) { return context->set_shape(index, shape, rank, failure); };
   made.set_address = [](TrtAsrContext* context, std::size_t index, void* address, TrtAsrFailure* failure) {
@@ -316,4 +327,9 @@ extern "C" __attribute__((visibility("default"))) long stand_in_builds() {
 /// Plans loaded.
 extern "C" __attribute__((visibility("default"))) long stand_in_loads() {
   return stand_in::loads;
+}
+
+/// Kernels compiled.
+extern "C" __attribute__((visibility("default"))) long stand_in_kernels_compiled() {
+  return stand_in::kernels_compiled();
 }

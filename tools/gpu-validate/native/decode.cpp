@@ -6,6 +6,7 @@
 
 #include "base/heap_owner.h"
 #include "counts.h"
+#include "decode/device_greedy.h"
 #include "models.h"
 
 namespace validate {

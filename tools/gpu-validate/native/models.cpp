@@ -85,7 +85,7 @@ Result<TokenLists> recognize_on_gpu(const Model& model, std::span<const Clip> cl
   for (const Clip& clip : clips) longest = std::max(longest, clip.samples.size());
   Arena arena;
   TRT_ASR_ASSIGN(const LaneSlots slots, LaneSlots::claim(model, static_cast<std::uint32_t>(batch), 0, arena));
-  TRT_ASR_ASSIGN(const auto pipeline, GpuPipeline::open(model, slots.device, batch, longest));
+  TRT_ASR_ASSIGN(const auto pipeline, GpuPipeline::open(model, *slots.device, batch, longest));
   TokenLists lists;
   for (std::size_t begin = 0; begin < clips.size(); begin += static_cast<std::size_t>(batch)) {
     const auto part = clips.subspan(begin, std::min(clips.size() - begin, static_cast<std::size_t>(batch)));

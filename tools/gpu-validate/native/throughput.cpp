@@ -49,7 +49,7 @@ Result<Json> measure(const Model& model, const Job& job, const std::vector<float
   const auto count = static_cast<std::size_t>(batch);
   Arena arena;
   TRT_ASR_ASSIGN(const LaneSlots slots, LaneSlots::claim(model, static_cast<std::uint32_t>(batch), 0, arena));
-  TRT_ASR_ASSIGN(const auto pipeline, GpuPipeline::open(model, slots.device, batch, samples));
+  TRT_ASR_ASSIGN(const auto pipeline, GpuPipeline::open(model, *slots.device, batch, samples));
   const TrtAsrCudaLibrary* calls = model.device->calls;
   std::vector<DecodeRow> rows(count);
   std::vector<Token> tokens(count *

@@ -109,7 +109,8 @@ TRT_ASR_DEVICE void load_frame(const FrameFft& fft, int row, int t, Block& block
 /// Body of the first kernel: one block a frame. `work` is log_mel_shared_doubles of shared memory.
 template <class Block>
 TRT_ASR_DEVICE void log_mel_frame(const TrtAsrLogMel& args, int row, int t, double* work, Block& block) {
-  if (t >= args.signals[row].frames) return;
+  const int at = args.signals[row].padding + t;
+  if (t >= args.signals[row].frames || at >= args.frames_max) return;
   const int half = args.fft_samples / 2;
   int passes = 0;
   while (1 << passes < half) ++passes;
@@ -129,7 +130,7 @@ TRT_ASR_DEVICE void log_mel_frame(const TrtAsrLogMel& args, int row, int t, doub
       double energy = 0;
       for (uint32_t k = 0; k < band.bin_count; ++k)
         energy += args.weights[band.weight_begin + k] * fft.real[band.bin_begin + k];
-      args.features[row * args.row_stride + m * args.band_stride + t] =
+      args.features[row * args.row_stride + m * args.band_stride + at] =
           logf(static_cast<float>(energy + args.log_guard));
     }
   });
@@ -156,13 +157,16 @@ TRT_ASR_DEVICE double sum_over_frames(const float* values, int frames, Normalize
 }
 
 /// Body of the second kernel: one block a mel bin of a row. Normalises the valid frames and writes zero
-/// beyond them.
+/// around them.
 template <class Block>
 TRT_ASR_DEVICE void normalize_bin(const TrtAsrLogMel& args, int row, int m, NormalizeShared& shared,
                                   Block& block) {
-  float* values = args.features + row * args.row_stride + m * args.band_stride;
+  float* padded = args.features + row * args.row_stride + m * args.band_stride;
+  const int padding = args.signals[row].padding;
+  const int room = padding < args.frames_max ? args.frames_max - padding : 0;
   const int wanted = args.signals[row].frames;
-  const int frames = wanted < args.frames_max ? wanted : args.frames_max;
+  const int frames = wanted < room ? wanted : room;
+  const float* values = padded + padding;
   double mean = 0;
   double scale = 1;
   if (args.per_feature != 0 && frames > 0) {
@@ -174,8 +178,10 @@ TRT_ASR_DEVICE void normalize_bin(const TrtAsrLogMel& args, int row, int m, Norm
     scale = 1 / (deviation + args.normalization_epsilon);
   }
   block.each([&](int thread) {
-    for (int t = thread; t < args.frames_max; t += block.threads())
-      values[t] = t < frames ? static_cast<float>((static_cast<double>(values[t]) - mean) * scale) : 0.0F;
+    for (int at = thread; at < args.frames_max; at += block.threads()) {
+      const bool valid = at >= padding && at < padding + frames;
+      padded[at] = valid ? static_cast<float>((static_cast<double>(padded[at]) - mean) * scale) : 0.0F;
+    }
   });
 }
 

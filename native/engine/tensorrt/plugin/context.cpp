@@ -10,7 +10,8 @@ namespace trt_asr::trt {
 
 namespace {
 
-// SOURCE: cudaMalloc aligns to at least 256 bytes, and TensorRT counts on what it gives.
+// SOURCE: NvInferRuntime.h on setTensorAddress ("at least 256-byte alignment"); working memory is aligned as
+// cudaMalloc aligns, to 256 bytes at least.
 constexpr std::uintptr_t alignment_bytes = 256;
 
 /// TRT_ASR_OK, or the failure of a call that TensorRT refused.
@@ -29,37 +30,35 @@ const TrtAsrTensor* find(const TrtAsrContext& context, std::size_t index, TrtAsr
   return nullptr;
 }
 
-std::int32_t check_memory(const TrtAsrEngine& engine, const TrtAsrOpenContext& given,
-                          TrtAsrFailure* failure) {
-  const std::int64_t needed = engine.engine->getDeviceMemorySizeV2();
-  if (given.bytes < needed || (needed > 0 && given.memory == nullptr)) {
-    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, "memory", "at least " + std::to_string(needed) + " bytes",
-                given.memory == nullptr ? "null" : std::to_string(given.bytes), remedy_report);
-  }
-  if (reinterpret_cast<std::uintptr_t>(given.memory) % alignment_bytes != 0) {
-    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, "memory", "an address aligned to 256 bytes", "another",
-                remedy_report);
-  }
-  return TRT_ASR_OK;
+std::int32_t fail_alignment(const char* field, TrtAsrFailure* failure) {
+  return fail(failure, TRT_ASR_CONTRACT_MISMATCH, field, "an address aligned to 256 bytes", "another",
+              remedy_report);
+}
+
+/// Shapes that need more than those that the memory was claimed for.
+std::int32_t fail_memory(const TrtAsrContext& context, TrtAsrFailure* failure) {
+  return fail(failure, TRT_ASR_DEVICE_MEMORY, "working memory of the shapes of a run",
+              "at most the " + std::to_string(context.memory.bytes()) + " bytes that were claimed",
+              std::to_string(context.memory.needed_bytes()), remedy_report);
+}
+
+bool is_aligned(const void* address) noexcept {
+  return reinterpret_cast<std::uintptr_t>(address) % alignment_bytes == 0;
+}
+
+bool is_same(const nvinfer1::Dims& a, const nvinfer1::Dims& b) noexcept {
+  return a.nbDims == b.nbDims && std::equal(a.d, a.d + std::max(a.nbDims, 0), b.d);
 }
 
 #if TRT_ASR_RTX
-/// The kernels of an earlier process, and when new ones are made. Bytes that do not fit are kernels to be
-/// made again.
+/// The engine's kernels, and when new ones are made.
 bool configure_kernels(TrtAsrContext& context, const TrtAsrOpenContext& given) {
   using Strategy = nvinfer1::DynamicShapesKernelSpecializationStrategy;
-  context.cache.reset(context.config->createRuntimeCache());
-  if (context.cache == nullptr) return false;
-  if (given.runtime_cache != nullptr && given.runtime_cache_bytes > 0 &&
-      !context.cache->deserialize(given.runtime_cache, given.runtime_cache_bytes)) {
-    context.cache.reset(context.config->createRuntimeCache());
-    if (context.cache == nullptr) return false;
-  }
   context.config->setDynamicShapesKernelSpecializationStrategy(
       given.specialize == TRT_ASR_SPECIALIZE_EAGER  ? Strategy::kEAGER
       : given.specialize == TRT_ASR_SPECIALIZE_LAZY ? Strategy::kLAZY
                                                     : Strategy::kNONE);
-  return context.config->setRuntimeCache(*context.cache);
+  return context.engine.kernels == nullptr || context.config->setRuntimeCache(*context.engine.kernels);
 }
 #else
 bool configure_kernels(TrtAsrContext& /*context*/, const TrtAsrOpenContext& /*given*/) {
@@ -71,8 +70,6 @@ bool configure_kernels(TrtAsrContext& /*context*/, const TrtAsrOpenContext& /*gi
 
 std::int32_t open_context(TrtAsrEngine& engine, const TrtAsrOpenContext& given, TrtAsrContext*& context,
                           TrtAsrFailure* failure) {
-  const std::int32_t code = check_memory(engine, given, failure);
-  if (code != TRT_ASR_OK) return code;
   auto made = std::make_unique<TrtAsrContext>(engine);
   const std::uint64_t mark = engine.runtime.logger.mark();
   const auto refused = [&](const char* expected) {
@@ -87,29 +84,34 @@ std::int32_t open_context(TrtAsrEngine& engine, const TrtAsrOpenContext& given, 
   if (made->context == nullptr) return refused("an execution context");
   // TensorRT 8.6 and later: every context starts in profile 0, the one that plans are built with here.
   if (made->context->getOptimizationProfile() != 0) return refused("a context in profile 0");
-  made->context->setDeviceMemoryV2(given.memory, given.bytes);
   // The detail of the engine is for `inspect`; ranges for a profiler on every layer would slow each run down.
   made->context->setNvtxVerbosity(nvinfer1::ProfilingVerbosity::kNONE);
   context = made.release();
   return TRT_ASR_OK;
 }
 
-std::int32_t save_runtime_cache(TrtAsrContext& context, const TrtAsrSink& sink, TrtAsrFailure* failure) {
-  if (sink.write == nullptr) return fail_null(failure, "sink.write");
-#if TRT_ASR_RTX
-  const std::uint64_t mark = context.engine.runtime.logger.mark();
-  const std::unique_ptr<nvinfer1::IHostMemory> memory(context.cache->serialize());
-  if (memory == nullptr) {
-    return fail_refused(context, "runtime cache", "the kernels compiled so far", mark, TRT_ASR_INTERNAL,
-                        failure);
+std::int32_t needed_bytes(TrtAsrContext& context, std::int64_t* bytes, TrtAsrFailure* failure) {
+  if (bytes == nullptr) return fail_null(failure, "bytes");
+  for (std::size_t index = 0; index < context.shapes.size(); ++index) {
+    const TrtAsrTensor& tensor = context.engine.tensors[index];
+    if (tensor.is_input == 0 || context.shapes[index].nbDims >= 0) continue;
+    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, tensor.name, "the shape of every input to be set",
+                "no shape", remedy_report);
   }
-  if (memory->size() > 0 && sink.write(sink.context, memory->data(), memory->size()) != 0) {
-    return fail(failure, TRT_ASR_INTERNAL, "sink", "one that takes the cache", "one that failed",
-                "Look for what the sink itself reports.");
+  const Logger& logger = context.engine.runtime.logger;
+  const std::uint64_t mark = logger.mark();
+  *bytes = context.memory.need(*context.context, [&] { return !logger.errors(mark).empty(); });
+  return TRT_ASR_OK;
+}
+
+std::int32_t set_memory(TrtAsrContext& context, void* memory, std::int64_t bytes, TrtAsrFailure* failure) {
+  const std::int64_t least = context.memory.least_bytes();
+  if (bytes < least || (least > 0 && memory == nullptr)) {
+    return fail(failure, TRT_ASR_CONTRACT_MISMATCH, "memory", "at least " + std::to_string(least) + " bytes",
+                memory == nullptr ? "null" : std::to_string(bytes), remedy_report);
   }
-#else
-  static_cast<void>(context);
-#endif
+  if (!is_aligned(memory)) return fail_alignment("memory", failure);
+  context.memory.give(*context.context, memory, bytes);
   return TRT_ASR_OK;
 }
 
@@ -134,8 +136,15 @@ std::int32_t set_shape(TrtAsrContext& context, std::size_t index, const std::int
     }
     dims.d[i] = shape[i];
   }
+  // Most runs have the shapes of the one before.
+  if (is_same(context.shapes[index], dims)) return TRT_ASR_OK;
   const std::uint64_t mark = context.engine.runtime.logger.mark();
-  if (context.context->setInputShape(tensor->name, dims)) return TRT_ASR_OK;
+  context.memory.shapes_changed();
+  context.shapes[index] = TrtAsrContext::unset;
+  if (context.context->setInputShape(tensor->name, dims)) {
+    context.shapes[index] = dims;
+    return TRT_ASR_OK;
+  }
   return fail_refused(context, tensor->name, "a shape that the engine takes", mark, TRT_ASR_CONTRACT_MISMATCH,
                       failure);
 }
@@ -143,6 +152,7 @@ std::int32_t set_shape(TrtAsrContext& context, std::size_t index, const std::int
 std::int32_t set_address(TrtAsrContext& context, std::size_t index, void* address, TrtAsrFailure* failure) {
   const TrtAsrTensor* const tensor = find(context, index, failure);
   if (tensor == nullptr) return TRT_ASR_CONTRACT_MISMATCH;
+  if (!is_aligned(address)) return fail_alignment(tensor->name, failure);
   const std::uint64_t mark = context.engine.runtime.logger.mark();
   if (context.context->setTensorAddress(tensor->name, address)) return TRT_ASR_OK;
   return fail_refused(context, tensor->name, "an address that the engine takes", mark,
@@ -168,6 +178,11 @@ std::int32_t output_shape(TrtAsrContext& context, std::size_t index, std::int64_
 
 std::int32_t enqueue(TrtAsrContext& context, void* stream, TrtAsrFailure* failure) {
   const std::uint64_t mark = context.engine.runtime.logger.mark();
+  if (!context.memory.lay_out(*context.context)) {
+    if (context.memory.needed_bytes() > 0) return fail_memory(context, failure);
+    return fail_refused(context, "run", "shapes that TensorRT can tell the memory of", mark, TRT_ASR_INTERNAL,
+                        failure);
+  }
   if (context.context->enqueueV3(static_cast<cudaStream_t>(stream))) return TRT_ASR_OK;
   return fail_refused(context, "run", "a run that TensorRT starts", mark, TRT_ASR_INTERNAL, failure);
 }

@@ -5,19 +5,23 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
+#include "engine/tensorrt/plugin/context_memory.h"
 #include "engine/tensorrt/plugin/engine.h"
 
 struct TrtAsrContext {
-  explicit TrtAsrContext(TrtAsrEngine& of) : engine(of) {}
+  explicit TrtAsrContext(TrtAsrEngine& of)
+      : engine(of), shapes(of.tensors.size(), unset), memory(of.engine->getDeviceMemorySizeV2()) {}
+
+  static constexpr nvinfer1::Dims unset{-1, {}};
 
   TrtAsrEngine& engine;
   // Destroyed from the last to the first: the context goes before what it was made with.
-#if TRT_ASR_RTX
-  std::unique_ptr<nvinfer1::IRuntimeCache> cache;
-#endif
   std::unique_ptr<nvinfer1::IRuntimeConfig> config;
   std::unique_ptr<nvinfer1::IExecutionContext> context;
+  std::vector<nvinfer1::Dims> shapes;  ///< Of inputs, as they are set.
+  trt_asr::trt::ContextMemory<nvinfer1::IExecutionContext> memory;
 };
 
 namespace trt_asr::trt {
@@ -25,7 +29,8 @@ namespace trt_asr::trt {
 // Errors of all of these as TrtAsrPlugin tells them.
 std::int32_t open_context(TrtAsrEngine& engine, const TrtAsrOpenContext& given, TrtAsrContext*& context,
                           TrtAsrFailure* failure);
-std::int32_t save_runtime_cache(TrtAsrContext& context, const TrtAsrSink& sink, TrtAsrFailure* failure);
+std::int32_t needed_bytes(TrtAsrContext& context, std::int64_t* bytes, TrtAsrFailure* failure);
+std::int32_t set_memory(TrtAsrContext& context, void* memory, std::int64_t bytes, TrtAsrFailure* failure);
 std::int32_t set_shape(TrtAsrContext& context, std::size_t index, const std::int64_t* shape,
                        std::int32_t rank, TrtAsrFailure* failure);
 std::int32_t set_address(TrtAsrContext& context, std::size_t index, void* address, TrtAsrFailure* failure);

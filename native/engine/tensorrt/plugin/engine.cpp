@@ -59,6 +59,22 @@ TrtAsrTensor describe(const nvinfer1::ICudaEngine& engine, std::int32_t index) n
   return tensor;
 }
 
+#if TRT_ASR_RTX
+/// A cache for kernels, with those of an earlier process where they fit. Without one the engine runs all the
+/// same.
+void open_runtime_cache(TrtAsrEngine& engine, const TrtAsrLoad& given) {
+  engine.kernels_maker.reset(engine.engine->createRuntimeConfig());
+  if (engine.kernels_maker == nullptr) return;
+  engine.kernels.reset(engine.kernels_maker->createRuntimeCache());
+  if (engine.kernels == nullptr || given.runtime_cache == nullptr || given.runtime_cache_bytes == 0) return;
+  if (engine.kernels->deserialize(given.runtime_cache, given.runtime_cache_bytes)) return;
+  // The header says that a refused cache is unchanged; a new one is sure to be.
+  engine.kernels.reset(engine.kernels_maker->createRuntimeCache());
+}
+#else
+void open_runtime_cache(TrtAsrEngine& /*engine*/, const TrtAsrLoad& /*given*/) {}
+#endif
+
 }  // namespace
 
 std::int32_t load_engine(TrtAsrRuntime& runtime, const TrtAsrLoad& given, TrtAsrEngine*& engine,
@@ -86,11 +102,32 @@ std::int32_t load_engine(TrtAsrRuntime& runtime, const TrtAsrLoad& given, TrtAsr
     const char* const field = code == TRT_ASR_BACKEND_UNAVAILABLE ? "NVIDIA driver" : "plan";
     return fail(failure, code, field, expected, words, remedy_of(code));
   }
-  std::unique_ptr<TrtAsrEngine> made(new TrtAsrEngine{runtime, std::move(loaded), {}});
+  std::unique_ptr<TrtAsrEngine> made(new TrtAsrEngine{runtime, std::move(loaded)});
   const std::int32_t count = made->engine->getNbIOTensors();
   made->tensors.reserve(static_cast<std::size_t>(std::max<std::int32_t>(count, 0)));
   for (std::int32_t i = 0; i < count; ++i) made->tensors.push_back(describe(*made->engine, i));
+  open_runtime_cache(*made, given);
   engine = made.release();
+  return TRT_ASR_OK;
+}
+
+std::int32_t save_runtime_cache(TrtAsrEngine& engine, const TrtAsrSink& sink, TrtAsrFailure* failure) {
+  if (sink.write == nullptr) return fail_null(failure, "sink.write");
+#if TRT_ASR_RTX
+  if (engine.kernels == nullptr) return TRT_ASR_OK;
+  const std::uint64_t mark = engine.runtime.logger.mark();
+  const std::unique_ptr<nvinfer1::IHostMemory> memory(engine.kernels->serialize());
+  if (memory == nullptr) {
+    return fail(failure, TRT_ASR_INTERNAL, "runtime cache", "the kernels compiled so far",
+                said(engine.runtime.logger.errors(mark)), remedy_report);
+  }
+  if (memory->size() > 0 && sink.write(sink.context, memory->data(), memory->size()) != 0) {
+    return fail(failure, TRT_ASR_INTERNAL, "sink", "one that takes the cache", "one that failed",
+                "Look for what the sink itself reports.");
+  }
+#else
+  static_cast<void>(engine);
+#endif
   return TRT_ASR_OK;
 }
 

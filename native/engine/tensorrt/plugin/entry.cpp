@@ -89,6 +89,12 @@ std::int64_t entry_context_bytes(const TrtAsrEngine* engine) noexcept {
   return engine == nullptr ? 0 : engine->engine->getDeviceMemorySizeV2();
 }
 
+std::int32_t entry_runtime_cache(TrtAsrEngine* engine, TrtAsrSink sink, TrtAsrFailure* failure) noexcept {
+  return guarded(failure, [&] {
+    return engine == nullptr ? fail_null(failure, "engine") : save_runtime_cache(*engine, sink, failure);
+  });
+}
+
 std::int32_t entry_inspect(TrtAsrEngine* engine, TrtAsrSink sink, TrtAsrFailure* failure) noexcept {
   return guarded(failure, [&] {
     return engine == nullptr ? fail_null(failure, "engine") : inspect_engine(*engine, sink, failure);
@@ -108,9 +114,17 @@ void entry_close_context(TrtAsrContext* context) noexcept {
   delete context;
 }
 
-std::int32_t entry_runtime_cache(TrtAsrContext* context, TrtAsrSink sink, TrtAsrFailure* failure) noexcept {
+std::int32_t entry_needed_bytes(TrtAsrContext* context, std::int64_t* bytes,
+                                TrtAsrFailure* failure) noexcept {
   return guarded(failure, [&] {
-    return context == nullptr ? fail_null(failure, "context") : save_runtime_cache(*context, sink, failure);
+    return context == nullptr ? fail_null(failure, "context") : needed_bytes(*context, bytes, failure);
+  });
+}
+
+std::int32_t entry_set_memory(TrtAsrContext* context, void* memory, std::int64_t bytes,
+                              TrtAsrFailure* failure) noexcept {
+  return guarded(failure, [&] {
+    return context == nullptr ? fail_null(failure, "context") : set_memory(*context, memory, bytes, failure);
   });
 }
 
@@ -156,9 +170,10 @@ extern "C" __attribute__((visibility("default"))) const TrtAsrPlugin* trt_asr_te
       entry_library_version,   entry_build,          entry_check_plan,
       entry_plan_header_bytes, entry_load,           entry_unload,
       entry_tensors_count,     entry_tensor,         entry_context_bytes,
-      entry_inspect,           entry_open_context,   entry_close_context,
-      entry_runtime_cache,     entry_set_shape,      entry_set_address,
-      entry_output_shape,      entry_enqueue,
+      entry_runtime_cache,     entry_inspect,        entry_open_context,
+      entry_close_context,     entry_needed_bytes,   entry_set_memory,
+      entry_set_shape,         entry_set_address,    entry_output_shape,
+      entry_enqueue,
   };
   return &plugin;
 }
