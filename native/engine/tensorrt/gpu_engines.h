@@ -36,6 +36,9 @@ struct GpuOptions {
   /// RTX alone: plans for these compute capabilities, made without a GPU and not tried. Empty: for the GPU at
   /// hand.
   std::vector<std::int32_t> targets;
+  /// RTX alone: compute capabilities that a plan for the GPU at hand is built with. Empty: TensorRT-RTX's own
+  /// word for that GPU; 0 alone: none is named. For GPUs that it does not know.
+  std::vector<std::int32_t> at_hand;
   bool tf32 = false;
   bool version_compatible = false;
   bool hardware_compatible = false;

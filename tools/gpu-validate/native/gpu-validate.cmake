@@ -20,3 +20,32 @@ if(NOT TRT_ASR_TESTS)
     add_dependencies(trt_asr_gpu_validate trt_asr_validate_cuda)
   endif()
 endif()
+
+# The bridge: our kernels on the GPU, and ONNX Runtime on the host where TensorRT would be; test/native/stand_ins/bridge_cuda.cpp.
+set(validate_bridge "${TRT_ASR_VALIDATE_FOLDER}/bridge")
+set(validate_stand_ins "${CMAKE_SOURCE_DIR}/test/native/stand_ins")
+function(trt_asr_validate_bridge target file)
+  add_library(${target} MODULE ${ARGN})
+  target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/native" "${validate_stand_ins}")
+  target_link_options(${target} PRIVATE -Wl,-soname,${file})
+  target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
+  set_target_properties(${target} PROPERTIES PREFIX "" SUFFIX "" OUTPUT_NAME ${file} LIBRARY_OUTPUT_DIRECTORY "$<1:${validate_bridge}>")
+  add_dependencies(trt_asr_gpu_validate ${target})
+endfunction()
+trt_asr_validate_bridge(validate_bridge_cuda libtrt_asr_cuda.so "${validate_stand_ins}/bridge_cuda.cpp")
+trt_asr_validate_bridge(validate_bridge_tensorrt libtrt_asr_tensorrt_11.so "${validate_stand_ins}/host_tensorrt.cpp"
+  "${validate_stand_ins}/host_engine.cpp" "${validate_stand_ins}/host_number.cpp")
+target_link_libraries(validate_bridge_tensorrt PRIVATE trt_asr_core)
+trt_asr_validate_bridge(validate_bridge_version libnvinfer.so.11 "${validate_stand_ins}/fake_tensorrt.cpp")
+target_compile_definitions(validate_bridge_version PRIVATE FAKE_VERSION=110100)
+add_custom_command(TARGET validate_bridge_tensorrt POST_BUILD COMMAND "${CMAKE_COMMAND}" -E create_symlink
+  "${TRT_ASR_VALIDATE_FOLDER}/libtrt_asr_onnxruntime.so" "${validate_bridge}/libtrt_asr_onnxruntime.so" VERBATIM)
+
+# A machine with a GPU has another compiler than ours, and another one's new warnings are no reason to find out nothing there.
+if(NOT TRT_ASR_TESTS)
+  foreach(target trt_asr_core trt_asr_cuda trt_asr_gpu_validate trt_asr_tensorrt_10 trt_asr_tensorrt_11 trt_asr_tensorrt_rtx)
+    if(TARGET ${target})
+      target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-error> $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wno-error>)
+    endif()
+  endforeach()
+endif()
