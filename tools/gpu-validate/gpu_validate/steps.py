@@ -91,6 +91,8 @@ OTHER_TARGETS = ("0", "80", "89", "120")
 def _probe(context: Context) -> dict:
     """Every place with a TensorRT, each in a process of its own; TensorRT-RTX also as if the GPU were another one, where it refuses it."""
     places, failed, skipped = [], [], []
+    if not context.folders:
+        return report.step("skipped", f"none of {', '.join(machine.TENSORRT_FILES)} in the folder given, nor in its folders for libraries")
     for index, folder in enumerate(context.folders):
         for targets in ("", *OTHER_TARGETS):
             lines = context.base() | native.model_lines(DEMO, "demo-en") | DEMO_PROFILE.lines()

@@ -156,6 +156,11 @@ def test_the_probe_runs_first_and_tells_which_tensorrt_is_used(context, monkeypa
     assert (len(probes), len(runs), context.tensorrt) == (1, 1, "/b")
 
 
+def test_a_folder_without_tensorrt_is_told(context):
+    context.folders = machine.tensorrt_folders(context.out)
+    assert context.folders == [] and "libtensorrt_rtx.so.1" in steps.STEPS[0].run(context)["reason"]
+
+
 @pytest.mark.parametrize(("flavour", "runs_as", "asked"), [("rtx", "80", 3), ("rtx", "", 1), ("11", "80", 1), ("rtx", "never", 5)])
 def test_a_gpu_that_tensorrt_rtx_refuses_is_taken_for_others(context, flavour, runs_as, asked):
     text = """
