@@ -7,12 +7,12 @@
 #include <limits>
 
 #include "counts.h"
+#include "engine/abi_error.h"
 #include "engine/cuda/kernels/check.h"
 #include "engine/cuda/kernels/ctc.h"
 #include "engine/cuda/kernels/log_mel.h"
 #include "engine/cuda/kernels/rows.h"
 #include "engine/cuda/log_mel_tables.h"
-#include "engine/abi_error.h"
 #include "lockstep.h"
 
 namespace validate {
@@ -26,13 +26,13 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// SOURCE: two units in the last place of a logarithm, which is what CUDA's logf and glibc's may lie apart, and
-// one of the energy before it, which fused products round otherwise.
+// SOURCE: two units in the last place of a logarithm, which is what CUDA's logf and glibc's may lie apart,
+// and one of the energy before it, which fused products round otherwise.
 constexpr double log_tolerance = 4e-7;
 constexpr double confidence_tolerance = 2e-6;
 
-/// How far a bin's features may lie apart: the deviation that they are divided by may be next to nothing where
-/// there are few frames. `values` are the bin's logarithms.
+/// How far a bin's features may lie apart: the deviation that they are divided by may be next to nothing
+/// where there are few frames. `values` are the bin's logarithms.
 double features_tolerance(const float* values, std::int32_t frames, const TrtAsrLogMel& args) {
   double highest = 0;
   double mean = 0;

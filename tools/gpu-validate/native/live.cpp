@@ -1,5 +1,5 @@
-// Live sessions in real time: from the moment at which a window's last sample was heard to the window's event,
-// and from an utterance's end to its last event.
+// Live sessions in real time: from the moment at which a window's last sample was heard to the window's
+// event, and from an utterance's end to its last event.
 
 #include <algorithm>
 #include <atomic>
@@ -57,7 +57,8 @@ void on_event(void*, const Event& event) noexcept {
     // A window that waited for audio was ready when its right context was there; those behind the end were
     // not.
     const std::uint64_t heard = event.samples_done + session->plan->right_samples;
-    if (heard <= session->samples.size()) session->windows_ms.push_back(milliseconds(now - session->due(heard)));
+    if (heard <= session->samples.size())
+      session->windows_ms.push_back(milliseconds(now - session->due(heard)));
     return;
   }
   session->end_ms = milliseconds(now - ended);
@@ -80,9 +81,10 @@ Result<long> speak(Recognizer& recognizer, std::vector<std::unique_ptr<Session>>
         const std::size_t wanted = std::min(piece_samples - session->written % piece_samples,
                                             session->samples.size() - session->written);
         if (Clock::now() < session->due(session->written + wanted)) break;
-        TRT_ASR_ASSIGN(const std::size_t taken,
-                       recognizer.write(session->id,
-                                        std::span<const float>(session->samples).subspan(session->written, wanted)));
+        TRT_ASR_ASSIGN(
+            const std::size_t taken,
+            recognizer.write(session->id,
+                             std::span<const float>(session->samples).subspan(session->written, wanted)));
         session->written += taken;
         if (taken < wanted) {
           ++late;
@@ -108,7 +110,8 @@ Result<Json> measure(const Job& job, const std::vector<float>& recording, const 
   TRT_ASR_ASSIGN(const auto recognizer, Recognizer::open(config, {nullptr, on_event}));
   const double open_s = opening.seconds();
   const double audio_s = job.number("audio_s", 14);
-  const auto samples = static_cast<std::size_t>(audio_s * limits::audio_rate_hz) / piece_samples * piece_samples;
+  const auto samples =
+      static_cast<std::size_t>(audio_s * limits::audio_rate_hz) / piece_samples * piece_samples;
   const WindowPlan& plan = recognizer->plan();
   const double chunk_s = static_cast<double>(plan.chunk_samples) / limits::audio_rate_hz;
   std::vector<double> windows_ms;
