@@ -19,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tensorrt", type=Path, help="folder with TensorRT's libraries, unpacked wheels too, and its headers if it has them")
     made.add_argument("--plugins", type=Path, help="folder with our own libraries, built elsewhere; by default those that are built here")
     made.add_argument("--build", type=Path, help="folder of the build; by default OUT/build")
+    made.add_argument("--executable", type=Path, help=f"{native.EXECUTABLE}, built elsewhere with all that lies beside it; nothing is built")
     made.add_argument("--again", action="store_true", help="run also the steps whose results are there")
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--limit-s", type=float, default=470, help="longest time of a step")
@@ -112,7 +113,10 @@ def main(arguments: list[str] | None = None) -> int:
     tensorrt = options.tensorrt.resolve() if options.tensorrt else None
     plugins = options.plugins.resolve() if options.plugins else None
     try:
-        executable = native.build(options.build.resolve() if options.build else out / "build", tensorrt, options.jobs)
+        if options.executable is not None:
+            executable = options.executable.resolve()
+        else:
+            executable = native.build(options.build.resolve() if options.build else out / "build", tensorrt, options.jobs)
     except native.NativeError as error:
         report.write(out, described, {}, str(error), "fail")
         print(f"gpu-validate: {error}", file=sys.stderr)

@@ -96,7 +96,7 @@ def run(
         with log.open("w", encoding="utf-8") as file:
             code = subprocess.run(
                 [*(prefix or []), str(executable), part, str(job), str(out)], stdout=file, stderr=subprocess.STDOUT, timeout=limit_s,
-                check=False, env=os.environ | (environment or {}),
+                check=False, env=os.environ | {"TRT_ASR_VALIDATE_FIXTURES": str(machine.REPOSITORY / "test" / "fixtures")} | (environment or {}),
             ).returncode  # fmt: skip
     except subprocess.TimeoutExpired:
         return {"status": "fail", "reason": f"{TOO_LONG} {limit_s:.0f} s", "figures": {}}
