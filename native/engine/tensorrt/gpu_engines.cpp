@@ -98,7 +98,7 @@ Result<PlanKey> GpuEngines::key_of(const GraphRequest& request,
   key.tensorrt_version = tensorrt().version;
   key.gpu = gpu_.name;
   key.compute_capability = gpu_.compute_capability;
-  key.targets = options_.targets.empty() ? options_.at_hand : options_.targets;
+  key.targets = options_.targets;
   key.driver_major = driver_major_;
   key.precision = options_.precision;
   for (const InputProfile& profile : profiles)
@@ -133,11 +133,14 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
   given.optimization_level = key.optimization_level;
   // RTX at the GPU at hand: 1 stands for it.
   const std::vector<std::int32_t> current{1};
-  const std::vector<std::int32_t>& targets = key.targets.empty() ? current : key.targets;
-  const bool unnamed = targets == std::vector<std::int32_t>{0};
-  if (tensorrt().flavour == "rtx" && !unnamed) {
+  const std::vector<std::int32_t>& targets = options_.targets.empty() ? current : options_.targets;
+  if (tensorrt().flavour == "rtx") {
     given.compute_capabilities = targets.data();
     given.compute_capabilities_count = targets.size();
+  }
+  if (tensorrt().flavour == "rtx" && !options_.at_hand.empty()) {
+    given.compute_capabilities = options_.at_hand.data();
+    given.compute_capabilities_count = options_.at_hand.front() == 0 ? 0 : options_.at_hand.size();
   }
   auto timings = find_blob(BlobKind::timing_cache, key, where(), options_.cache);
   if (timings.ok() && timings.value().has_value()) {

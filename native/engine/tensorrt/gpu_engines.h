@@ -37,7 +37,8 @@ struct GpuOptions {
   /// hand.
   std::vector<std::int32_t> targets;
   /// RTX alone: compute capabilities that a plan for the GPU at hand is built with. Empty: TensorRT-RTX's own
-  /// word for that GPU; 0 alone: none is named. For GPUs that it does not know.
+  /// word for that GPU; 0: none is named. To find out about GPUs that it does not know: the key has none of
+  /// it.
   std::vector<std::int32_t> at_hand;
   bool tf32 = false;
   bool version_compatible = false;

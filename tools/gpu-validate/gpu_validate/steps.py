@@ -43,9 +43,9 @@ class Context:
     known: dict[str, dict] = field(default_factory=dict)
 
     def base(self) -> dict:
-        return {
-            "cache": str(self.out / "plans"), "plugins": str(self.plugins or ""), "tensorrt": self.tensorrt or "", "targets": self.targets,
-        }  # fmt: skip
+        # A plan's key does not say what the GPU was taken for.
+        cache = self.out / (f"plans-{self.targets}" if self.targets else "plans")
+        return {"cache": str(cache), "plugins": str(self.plugins or ""), "tensorrt": self.tensorrt or "", "targets": self.targets}
 
     def native(self, name: str, lines: dict, **more) -> dict:
         """Runs the part of the step `name` natively. `more`: what native.run takes besides."""
@@ -96,7 +96,7 @@ def _probe(context: Context) -> dict:
     for index, folder in enumerate(context.folders):
         for targets in ("", *OTHER_TARGETS):
             lines = context.base() | native.model_lines(DEMO, "demo-en") | DEMO_PROFILE.lines()
-            lines |= {"tensorrt": folder, "targets": targets, "cache": str(context.out / "probe-plans")}
+            lines |= {"tensorrt": folder, "targets": targets, "cache": str(context.out / f"probe-plans-{targets}")}
             name = f"probe.{index}" + (f".{targets}" if targets else "")
             told = native.run(context.executable, "probe", lines, context.out / "steps" / name, context.limit_s)
             places.append({"folder": folder, "targets": targets, **told})
