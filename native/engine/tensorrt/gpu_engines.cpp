@@ -154,6 +154,10 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
     given.compute_capabilities = targets.data();
     given.compute_capabilities_count = targets.size();
   }
+  if (tensorrt().flavour == "rtx" && !options_.at_hand.empty()) {
+    given.compute_capabilities = options_.at_hand.data();
+    given.compute_capabilities_count = options_.at_hand.front() == 0 ? 0 : options_.at_hand.size();
+  }
   auto timings = find_blob(BlobKind::timing_cache, key, where(), options_.cache);
   if (timings.ok() && timings.value().has_value()) {
     given.timing_cache = timings.value()->bytes().data();

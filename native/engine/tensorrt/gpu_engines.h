@@ -37,6 +37,10 @@ struct GpuOptions {
   /// RTX alone: plans for these compute capabilities, made without a GPU and not tried. Empty: for the GPU at
   /// hand.
   std::vector<std::int32_t> targets;
+  /// RTX alone: compute capabilities that a plan for the GPU at hand is built with. Empty: TensorRT-RTX's own
+  /// word for that GPU; 0: none is named. To find out about GPUs that it does not know: the key has none of
+  /// it.
+  std::vector<std::int32_t> at_hand;
   bool tf32 = false;
   /// TensorRT 10 and 11 alone: plans that later releases of the major run, too, and plans that every GPU of
   /// `gpu_class` runs.

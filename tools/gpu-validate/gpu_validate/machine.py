@@ -54,6 +54,12 @@ def nvcc() -> str | None:
     return found if os.path.exists(found) else None
 
 
+def compute_sanitizer() -> str | None:
+    compiler = nvcc()
+    beside = Path(compiler).resolve().parent / "compute-sanitizer" if compiler else Path("compute-sanitizer")
+    return shutil.which("compute-sanitizer") or (str(beside) if beside.exists() else None)
+
+
 def compute_capability() -> str | None:
     """'90' of the first GPU."""
     said = _said(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"])

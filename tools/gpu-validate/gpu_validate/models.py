@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import machine, report
+from . import machine, native, report
 
 FULL = "full"
 PACED = "full-paced"
@@ -27,7 +27,7 @@ def _python(context, step: str, arguments: list[str]) -> dict:
                 timeout=context.limit_s, check=False, env=_environment(paths),
             )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return report.step("fail", f"took longer than {context.limit_s:.0f} s", {}, time.monotonic() - began)
+        return report.step("fail", f"{native.TOO_LONG} {context.limit_s:.0f} s", {}, time.monotonic() - began)
     seconds = time.monotonic() - began
     if done.returncode != 0:
         tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]

@@ -1,6 +1,7 @@
 """The native executable: built with CMake, given a job, asked for figures."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from . import machine
 
 EXECUTABLE = "trt_asr_gpu_validate"
+# How the reason of a step begins that ran out of time.
+TOO_LONG = "took longer than"
 
 
 class NativeError(Exception):
@@ -39,10 +42,11 @@ def build(folder: Path, tensorrt: Path | None, jobs: int) -> Path:
         options.append(f"-DCMAKE_CUDA_ARCHITECTURES={capability}")
     if machine.nvcc() is not None:
         options.append(f"-DCMAKE_CUDA_COMPILER={machine.nvcc()}")
+        # The plug-ins need the headers of the same toolkit, wherever it is.
+        options.append(f"-DCUDAToolkit_ROOT={Path(machine.nvcc()).resolve().parents[1]}")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     _run(["cmake", *generator, "-S", str(machine.REPOSITORY), "-B", str(folder), *options], log)
-    # Plug-ins that are built for other TensorRT headers than those here belong to `all`.
-    _run(["cmake", "--build", str(folder), "--parallel", str(jobs)], log)
+    _run(["cmake", "--build", str(folder), "--target", EXECUTABLE, "--parallel", str(jobs)], log)
     return folder / "test" / "native" / EXECUTABLE
 
 
@@ -63,12 +67,15 @@ def model_lines(folder: Path, name: str) -> dict[str, str]:
     """A model folder's files and contract as keys and values."""
     contract = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
     lines = {"model.name": name, "model.contract": str(folder / "contract.json")}
-    for role in ("encoder", "predictor", "joint"):
-        lines[f"model.{role}"] = str(folder / contract[role]["file"])
+    for role in ("encoder", "predictor", "joint", "streaming"):
+        if "file" in contract.get(role, {}):
+            lines[f"model.{role}"] = str(folder / contract[role]["file"])
     lines["model.vocabulary"] = str(folder / contract["tokenizer"]["file"])
-    for section in ("features", "encoder", "predictor", "tokenizer", "decode"):
-        for key, value in contract[section].items():
-            if isinstance(value, bool):
+    for section in ("features", "encoder", "predictor", "tokenizer", "decode", "streaming"):
+        for key, value in contract.get(section, {}).items():
+            if isinstance(value, dict):
+                lines |= {f"{section}.{key}.{one}": str(number) for one, number in value.items()}
+            elif isinstance(value, bool):
                 lines[f"{section}.{key}"] = str(int(value))
             elif isinstance(value, (int, float, str)):
                 lines[f"{section}.{key}"] = str(value)
@@ -77,18 +84,22 @@ def model_lines(folder: Path, name: str) -> dict[str, str]:
     return lines
 
 
-def run(executable: Path, part: str, lines: dict, target: Path, limit_s: float) -> dict:
-    """Runs a part and returns its document, also where it crashes or takes too long."""
+def run(
+    executable: Path, part: str, lines: dict, target: Path, limit_s: float, prefix: list[str] | None = None, environment: dict | None = None
+) -> dict:  # fmt: skip
+    """Runs a part and returns its document, also where it crashes or takes too long. `prefix`: what is to run the executable;
+    `environment`: variables besides those that there are."""
     job, out, log = (target.with_name(f"{target.name}.{kind}") for kind in ("job", "native", "log"))
     job.write_text("".join(f"{key} {value}\n" for key, value in lines.items() if str(value)), encoding="utf-8")
     out.unlink(missing_ok=True)
     try:
         with log.open("w", encoding="utf-8") as file:
             code = subprocess.run(
-                [str(executable), part, str(job), str(out)], stdout=file, stderr=subprocess.STDOUT, timeout=limit_s, check=False
-            ).returncode
+                [*(prefix or []), str(executable), part, str(job), str(out)], stdout=file, stderr=subprocess.STDOUT, timeout=limit_s,
+                check=False, env=os.environ | {"TRT_ASR_VALIDATE_FIXTURES": str(machine.REPOSITORY / "test" / "fixtures")} | (environment or {}),
+            ).returncode  # fmt: skip
     except subprocess.TimeoutExpired:
-        return {"status": "fail", "reason": f"took longer than {limit_s:.0f} s", "figures": {}}
+        return {"status": "fail", "reason": f"{TOO_LONG} {limit_s:.0f} s", "figures": {}}
     except OSError as error:
         return {"status": "fail", "reason": str(error), "figures": {}}
     if not out.exists():

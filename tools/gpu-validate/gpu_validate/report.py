@@ -43,8 +43,8 @@ def _number(value) -> str:
 
 def _probe(figures: dict) -> str:
     places = figures.get("places", [])
-    told = [f"{one['figures'].get('tensorrt')}: {'runs' if one['figures'].get('runs') else 'does not run'}" for one in places
-            if one["figures"].get("tensorrt")]  # fmt: skip
+    told = [f"{one['figures'].get('tensorrt')}{' as ' + one['targets'] if one.get('targets') else ''}: "
+            f"{'runs' if one['figures'].get('runs') else 'does not run'}" for one in places if one["figures"].get("tensorrt")]  # fmt: skip
     return ", ".join(told) or "no TensorRT"
 
 
@@ -85,6 +85,35 @@ def _latency(figures: dict) -> str:
     return "; ".join(f"{one['sessions']} sessions p50 {_number(one['p50_ms'])} ms, p95 {_number(one['p95_ms'])} ms" for one in told)
 
 
+def _recordings(figures: dict) -> str:
+    return "; ".join(
+        f"{_load(one)} {_number(one['rtfx'])}x, decode {one['decode_share']:.0%}, {_number(one['counts'].get('device_claims_per_chunk'))} "
+        "device claims" for one in figures.get("loads", [])
+    )  # fmt: skip
+
+
+def _live(figures: dict) -> str:
+    return "; ".join(
+        f"{_load(one)} window p50 {_number(one['window_p50_ms'])} ms, p95 {_number(one['window_p95_ms'])} ms, end p50 "
+        f"{_number(one['end_p50_ms'])} ms, p95 {_number(one['end_p95_ms'])} ms" for one in figures.get("loads", [])
+    )  # fmt: skip
+
+
+def _load(one: dict) -> str:
+    return f"{one['sessions']} sessions on {one['lanes']} x B{one['batch_max']}"
+
+
+def _streaming(figures: dict) -> str:
+    return "; ".join(
+        f"B{one['batch_max']} {one['chunks_same']}/{one['chunks']} chunks, edit rate {_number(one['token_edit_rate'])}"
+        for one in figures.get("runs", [])
+    )
+
+
+def _sanitizer(figures: dict) -> str:
+    return (figures.get("said") or ["nothing said"])[-1].strip("= ")
+
+
 def _torch(figures: dict) -> str:
     told = figures.get("batches", [])
     return "; ".join(f"B{one['batch']} encoder {_number(one['encoder_ms'])} ms, {_number(one['rtfx'])}x" for one in told)
@@ -92,13 +121,14 @@ def _torch(figures: dict) -> str:
 
 SUMMARIES = {
     "probe": _probe, "kernels": _kernels, "decode": _decode, "engines": _engines, "parity": _parity, "throughput": _throughput,
-    "latency": _latency, "torch": _torch,
+    "latency": _latency, "torch": _torch, "recordings": _recordings, "live": _live, "streaming": _streaming, "sanitizer": _sanitizer,
+    "bridge.decode": _decode, "bridge.parity": _parity, "bridge.streaming": _streaming,
 }  # fmt: skip
 
 
 def summary(name: str, one: dict) -> str:
     """What the table says of a step: its figures, or why there are none."""
-    told = SUMMARIES.get(name.split(".")[0])
+    told = SUMMARIES.get(name) or SUMMARIES.get(name.split(".")[0])
     figures = told(one["figures"]) if told and one["figures"] and one["status"] != "skipped" else ""
     return " - ".join(text for text in (figures, one["reason"]) if text)
 

@@ -58,10 +58,31 @@ Precision Job::precision() const {
   return name == "fp16" ? Precision::fp16 : name == "bf16" ? Precision::bf16 : Precision::fp32;
 }
 
+CacheAwareConfig Job::streaming() const {
+  const auto value = [&](const char* key) { return static_cast<std::int32_t>(integer(key)); };
+  CacheAwareConfig config;
+  ChunkPlan& plan = config.plan;
+  plan.chunk_first = value("streaming.chunk_frames.first");
+  plan.chunk_next = value("streaming.chunk_frames.next");
+  plan.shift_first = value("streaming.shift_frames.first");
+  plan.shift_next = value("streaming.shift_frames.next");
+  plan.pre_encode = value("streaming.pre_encode_frames.next");
+  plan.first_padding = value("streaming.first_padding_frames");
+  plan.drop_encoded = value("streaming.drop_extra_encoded_frames.next");
+  plan.cache_drop = value("streaming.cache_drop_frames");
+  plan.output_frames = value("streaming.output_frames");
+  plan.subsampling = value("encoder.subsampling");
+  config.layers = value("encoder.layers");
+  config.channel_frames = value("streaming.cache_channel_frames");
+  config.channel_width = value("encoder.width");
+  config.time_frames = value("streaming.cache_time_frames");
+  return config;
+}
+
 ModelConfig Job::model(std::optional<Precision> precision, bool stepwise) const {
   ModelConfig config;
   config.files = {text("model.encoder"), text("model.predictor"), text("model.joint"),
-                  text("model.vocabulary")};
+                  text("model.vocabulary"), text("model.streaming")};
   config.threads = static_cast<std::int32_t>(integer("threads", 1));
   const auto value = [&](const char* key) { return static_cast<std::int32_t>(integer(key)); };
   LogMelConfig& features = config.contract.features;
@@ -90,6 +111,7 @@ ModelConfig Job::model(std::optional<Precision> precision, bool stepwise) const 
   decoder.rules.durations = integers("decode.durations");
   decoder.rules.max_symbols_per_frame = value("decode.max_symbols_per_frame");
   decoder.rules.rule = text("decode.rule") == "rnnt" ? DecodeRule::rnnt : DecodeRule::tdt;
+  if (!config.files.streaming.empty()) config.contract.streaming = streaming();
   if (!precision.has_value()) return config;
 
   GpuConfig gpu;
@@ -98,6 +120,7 @@ ModelConfig Job::model(std::optional<Precision> precision, bool stepwise) const 
   gpu.options.cache = text("cache");
   gpu.options.model = text("model.name");
   gpu.options.contract = text("model.contract");
+  gpu.options.at_hand = integers("targets");
   const auto range = [&](const char* key, trt::Range& out) {
     const std::vector<std::int32_t> ends = integers(key);
     if (ends.size() == 3) out = {ends[0], ends[1], ends[2]};

@@ -37,6 +37,8 @@ class Job {
   [[nodiscard]] Precision precision() const;
 
  private:
+  [[nodiscard]] trt_asr::CacheAwareConfig streaming() const;
+
   std::map<std::string, std::string> values_;
 };
 
@@ -87,6 +89,9 @@ class Stopwatch {
 [[nodiscard]] Status run_engines(const Job& job, Outcome& outcome);
 [[nodiscard]] Status run_parity(const Job& job, Outcome& outcome);
 [[nodiscard]] Status run_throughput(const Job& job, Outcome& outcome);
+[[nodiscard]] Status run_recordings(const Job& job, Outcome& outcome);
 [[nodiscard]] Status run_latency(const Job& job, Outcome& outcome);
+[[nodiscard]] Status run_live(const Job& job, Outcome& outcome);
+[[nodiscard]] Status run_streaming(const Job& job, Outcome& outcome);
 
 }  // namespace validate

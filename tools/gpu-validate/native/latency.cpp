@@ -6,8 +6,7 @@
 #include <random>
 #include <thread>
 
-#include "models.h"
-#include "session/recognizer.h"
+#include "recognizing.h"
 
 namespace validate {
 
@@ -101,23 +100,18 @@ Result<Json> measure(const Job& job, const std::vector<float>& recording, std::i
 
 Status run_latency(const Job& job, Outcome& outcome) {
   if (!has_tensorrt(job, outcome)) return {};
-  const std::vector<Clip> clips = golden_clips();
-  const auto longest = std::max_element(clips.begin(), clips.end(), [](const Clip& a, const Clip& b) {
-    return a.samples.size() < b.samples.size();
-  });
-  TRT_ASR_REQUIRE(longest != clips.end(), model_not_found, "golden clips", "at least one", "none", "");
+  TRT_ASR_ASSIGN(const std::vector<float> recording, longest_recording());
   outcome.figures.set("model", job.text("model.name")).set("precision", precision_name(job.precision()));
   Json measured = Json::array();
   for (const std::int32_t sessions : job.integers("sessions")) {
-    auto one = measure(job, longest->samples, sessions, outcome);
+    auto one = measure(job, recording, sessions, outcome);
     if (one.ok()) {
       measured.push(one.take());
     } else {
       outcome.expect(false, std::to_string(sessions) + " sessions: " + one.error().message());
     }
   }
-  outcome.figures.set("utterances", std::move(measured))
-      .set("streaming", "not available: the runtime has no streaming engine");
+  outcome.figures.set("utterances", std::move(measured));
   return {};
 }
 

@@ -3,6 +3,8 @@
 // a launch on the GPU, and afterwards every byte is compared. What lies between the parts is compared too, so
 // that a write beside a part shows.
 
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>

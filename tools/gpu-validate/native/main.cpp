@@ -15,10 +15,16 @@ struct Part {
 };
 
 constexpr Part parts[] = {
-    {"probe", validate::run_probe},     {"kernels", validate::run_kernels},
-    {"decode", validate::run_decode},   {"engines", validate::run_engines},
-    {"parity", validate::run_parity},   {"throughput", validate::run_throughput},
+    {"probe", validate::run_probe},
+    {"kernels", validate::run_kernels},
+    {"decode", validate::run_decode},
+    {"engines", validate::run_engines},
+    {"parity", validate::run_parity},
+    {"throughput", validate::run_throughput},
+    {"recordings", validate::run_recordings},
     {"latency", validate::run_latency},
+    {"live", validate::run_live},
+    {"streaming", validate::run_streaming},
 };
 
 int usage(const std::string& why) {

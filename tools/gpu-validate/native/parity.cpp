@@ -19,11 +19,6 @@ namespace {
 // TODO: none.
 constexpr std::uint64_t seeds[] = {7, 8, 9};
 
-// CONTRACT: tokens of the golden clips change in half precision at most so often. SOURCE: the goal for the
-// demonstration set, a word error rate that changes by no more than 0.1 % absolute. WHY: tokens are counted,
-// of which a word has several. TODO: none.
-constexpr double half_edit_rate_max = 0.001;
-
 /// One graph, on several inputs; the worst of each output.
 void compare_graph(const char* name, const std::shared_ptr<Engine>& reference,
                    const std::shared_ptr<Engine>& candidate, Precision precision, VerifyShape shape,
@@ -181,7 +176,6 @@ Status run_parity(const Job& job, Outcome& outcome) {
     TRT_ASR_ASSIGN(const TokenLists by_gpu, recognize_on_gpu(*on_gpu, clips, batch));
     compare_clips(batch == 1 ? "clips_device_1" : "clips_device_8", clips, by_gpu, job.precision(), outcome);
   }
-  outcome.figures.set("streaming_chunks", "not run: the runtime has no streaming engine");
   return {};
 }
 

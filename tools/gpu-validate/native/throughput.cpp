@@ -6,21 +6,13 @@
 #include "base/heap_owner.h"
 #include "counts.h"
 #include "models.h"
+#include "recognizing.h"
 
 namespace validate {
 
 using namespace trt_asr;
 
 namespace {
-
-/// Speech for a row: the golden recording over and over, begun elsewhere in each row so that no two rows are
-/// alike.
-std::vector<float> speech(const std::vector<float>& recording, std::size_t samples, std::size_t row) {
-  std::vector<float> out(samples);
-  const std::size_t begin = row * 7919 * 16 % recording.size();
-  for (std::size_t i = 0; i < samples; ++i) out[i] = recording[(begin + i) % recording.size()];
-  return out;
-}
 
 /// One pass over a batch that was put; the stages' seconds.
 struct Pass {
@@ -123,11 +115,7 @@ Result<Json> measure(const Model& model, const Job& job, const std::vector<float
 
 Status run_throughput(const Job& job, Outcome& outcome) {
   if (!has_tensorrt(job, outcome)) return {};
-  const std::vector<Clip> clips = golden_clips();
-  const auto recording = std::max_element(clips.begin(), clips.end(), [](const Clip& a, const Clip& b) {
-    return a.samples.size() < b.samples.size();
-  });
-  TRT_ASR_REQUIRE(recording != clips.end(), model_not_found, "golden clips", "at least one", "none", "");
+  TRT_ASR_ASSIGN(const std::vector<float> recording, longest_recording());
   outcome.figures.set("model", job.text("model.name")).set("precision", precision_name(job.precision()));
   const Stopwatch loading;
   TRT_ASR_ASSIGN(const auto model, Model::load(job.model(job.precision())));
@@ -135,10 +123,9 @@ Status run_throughput(const Job& job, Outcome& outcome) {
   TRT_ASR_REQUIRE(model->device.has_value(), internal, "model", "a transducer on a GPU", "another", "");
   outcome.figures.set("claims_watched", watch(model->device->calls));
   Json batches = Json::array();
-  std::string not_run;
   for (const std::int32_t batch : job.integers("batches")) {
     // A batch that does not fit is told and does not hide the others.
-    auto measured = measure(*model, job, recording->samples, batch, outcome);
+    auto measured = measure(*model, job, recording, batch, outcome);
     if (measured.ok()) {
       batches.push(measured.take());
     } else {

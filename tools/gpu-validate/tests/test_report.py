@@ -57,6 +57,14 @@ def test_parts_are_chosen_by_name_and_run_in_their_own_order():
         steps.chosen(["probe", "wrong"])
 
 
+def test_steps_are_chosen_by_the_beginning_of_their_names():
+    assert [step.name for step in steps.chosen(["throughput.full"])] == ["throughput.full-paced.fp16", "throughput.full.fp16"]
+    assert [step.name for step in steps.chosen(["live.demo-en.fp16", "probe"])] == ["probe", "live.demo-en.fp16"]
+    with pytest.raises(ValueError, match="no part throughput.fu"):
+        steps.chosen(["throughput.fu"])
+    assert len({step.name for step in steps.STEPS}) == len(steps.STEPS)
+
+
 def test_results_are_kept_and_made_anew_when_asked(context, monkeypatch):
     step, runs = counting("kernels", passing(value=1))
     monkeypatch.setattr(steps, "STEPS", (step,))
@@ -113,6 +121,31 @@ def test_no_step_begins_beyond_the_budget(context, monkeypatch):
     assert runs == []
 
 
+def test_a_step_that_the_budget_cuts_short_is_tried_anew(context, monkeypatch):
+    limits: list[float] = []
+
+    def runs_out_of_time(one):
+        limits.append(one.limit_s)
+        return report.step("fail", f"{native.TOO_LONG} {one.limit_s:.0f} s")
+
+    step = steps.Step("kernels", runs_out_of_time, False)
+    monkeypatch.setattr(steps, "STEPS", (step,))
+    cut = command.run_steps([step], context, False, 5.0)["kernels"]
+    assert cut["status"] == "skipped" and "budget ended" in cut["reason"]
+    slow = command.run_steps([step], context, False, 50.0)["kernels"]
+    assert slow["status"] == "fail" and slow["reason"].startswith(native.TOO_LONG)
+    assert limits[0] < 5.01 and limits[1] == context.limit_s == 10
+
+
+def test_the_report_is_there_after_every_step(context, monkeypatch):
+    first, _ = counting("kernels", passing())
+    second, _ = counting("torch.full", passing())
+    monkeypatch.setattr(steps, "STEPS", (first, second))
+    told: list[list[str]] = []
+    command.run_steps([first, second], context, False, None, lambda known: told.append(list(known)))
+    assert told == [["kernels"], ["kernels", "torch.full"]]
+
+
 def test_the_probe_runs_first_and_tells_which_tensorrt_is_used(context, monkeypatch):
     idle, good = {"tensorrt": "TensorRT 11"}, {"tensorrt": "TensorRT-RTX 1", "runs": True}
     places = [{"folder": "/a", "figures": idle}, {"folder": "/b", "figures": good}]
@@ -121,6 +154,30 @@ def test_the_probe_runs_first_and_tells_which_tensorrt_is_used(context, monkeypa
     monkeypatch.setattr(steps, "STEPS", (probe, needs))
     command.run_steps([needs], context, False, None)
     assert (len(probes), len(runs), context.tensorrt) == (1, 1, "/b")
+
+
+def test_a_folder_without_tensorrt_is_told(context):
+    context.folders = machine.tensorrt_folders(context.out)
+    assert context.folders == [] and "libtensorrt_rtx.so.1" in steps.STEPS[0].run(context)["reason"]
+
+
+@pytest.mark.parametrize(("flavour", "runs_as", "asked"), [("rtx", "80", 3), ("rtx", "", 1), ("11", "80", 1), ("rtx", "never", 5)])
+def test_a_gpu_that_tensorrt_rtx_refuses_is_taken_for_others(context, flavour, runs_as, asked):
+    text = """
+    runs=false; status=fail
+    if grep -q '^targets RUNS_AS$' "$2" || { test -z 'RUNS_AS' && ! grep -q '^targets' "$2"; }; then runs=true; status=pass; fi
+    echo '{"status":"'$status'","reason":"refused","figures":{"tensorrt":"T","flavour":"FLAVOUR","runs":'$runs'}}' > "$3"
+    """
+    script(context.executable, text.replace("RUNS_AS", runs_as).replace("FLAVOUR", flavour))
+    context.folders = ["/somewhere"]
+    told = steps.STEPS[0].run(context)
+    assert len(told["figures"]["places"]) == asked
+    context.known["probe"] = told
+    context.settle()
+    works = asked in (1, 3) and flavour == "rtx"
+    assert told["status"] == ("pass" if works else "fail")
+    assert context.tensorrt == ("/somewhere" if works else None)
+    assert context.base()["targets"] == (runs_as if works else "")
 
 
 def test_without_a_tensorrt_that_runs_the_rest_is_skipped_and_says_why(context, monkeypatch):
@@ -158,6 +215,17 @@ def test_the_report_is_json_with_a_table_that_holds_a_line_for_each_step(tmp_pat
     assert "no torch in this Python" in table
 
 
+def test_the_table_tells_live_sessions_recordings_and_chunks():
+    load = {"sessions": 64, "lanes": 2, "batch_max": 8}
+    live = {name: 1.5 for name in ("window_p50_ms", "window_p95_ms", "end_p50_ms", "end_p95_ms")}
+    assert "64 sessions on 2 x B8 window p50 1.5 ms" in report.summary("live.demo-en.fp16", passing(loads=[load | live]))
+    rates = {"rtfx": 1234.5, "decode_share": 0.25, "counts": {}}
+    assert "2 x B8 1,234x, decode 25%" in report.summary("recordings.demo-en.fp16", passing(loads=[load | rates]))
+    run = {"batch_max": 8, "chunks": 300, "chunks_same": 299, "token_edit_rate": 0.001}
+    assert report.summary("bridge.streaming", passing(runs=[run])) == "B8 299/300 chunks, edit rate 0.001"
+    assert report.summary("bridge.decode", passing(calls=7, rows_different=0, token_edit_rate=0.0)).startswith("7 chunks")
+
+
 def test_stand_ins_are_told_as_what_they_are(tmp_path):
     document = report.write(tmp_path, {"gpu": None, "system": "Linux"}, {"kernels": passing(gpu="Stand-in GPU 0")})
     assert document["stand_ins"]
@@ -176,6 +244,39 @@ def test_a_contract_becomes_keys_and_values():
     assert lines["features.normalization"] == "per_feature"
     assert float(lines["features.log_guard"]) == 2.0**-24
     assert Path(lines["model.joint"]).is_file()
+
+
+def test_a_contract_with_a_streaming_encoder_alone_becomes_keys_and_values():
+    lines = native.model_lines(steps.STREAMING, "demo-en-streaming")
+    assert lines["streaming.chunk_frames.first"] == "49" and lines["streaming.chunk_frames.next"] == "56"
+    assert lines["streaming.cache_channel_frames"] == "70" and lines["encoder.width"] == "128"
+    assert Path(lines["model.streaming"]).is_file() and "model.encoder" not in lines
+
+
+def test_the_bridge_runs_our_kernels_with_another_tensorrt(context):
+    asked = steps.chosen(["bridge.decode"])[0]
+    assert not asked.tensorrt and asked.run(context)["status"] == "skipped"
+    (context.out / "bridge").mkdir()
+    assert "nvcc" in asked.run(context)["reason"]
+    (context.out / "libtrt_asr_cuda.so").touch()
+    text = """test "$1" = decode && test -f "$TRT_ASR_BRIDGED" && echo '{"status":"pass","reason":"","figures":{"calls":1}}' > "$3\""""
+    script(context.executable, text)
+    assert asked.run(context)["figures"] == {"calls": 1}
+    job = (context.out / "steps" / "bridge.decode.job").read_text(encoding="utf-8")
+    assert f"tensorrt {context.out / 'bridge'}\n" in job and f"cache {context.out / 'bridge-plans'}\n" in job
+
+
+def test_the_sanitizer_runs_the_kernels_and_what_it_says_is_kept(context, monkeypatch):
+    monkeypatch.setattr(machine, "compute_sanitizer", lambda: None)
+    assert steps.sanitized("racecheck")(context)["status"] == "skipped"
+    script(context.executable, """echo '{"status":"pass","reason":"","figures":{}}' > "$3\"""")
+    asked = """echo "$@" > {0}; shift 6; "$@"; echo '========= ERROR SUMMARY: 1 error'; exit 99""".format(context.out / "asked")
+    sanitizer = script(context.out / "sanitizer", asked)
+    monkeypatch.setattr(machine, "compute_sanitizer", lambda: str(sanitizer))
+    told = steps.sanitized("racecheck")(context)
+    assert told["status"] == "fail" and told["figures"]["said"] == ["========= ERROR SUMMARY: 1 error"]
+    assert report.summary("sanitizer.racecheck", told).startswith("ERROR SUMMARY: 1 error")
+    assert "--tool racecheck" in (context.out / "asked").read_text(encoding="utf-8")
 
 
 def script(path: Path, text: str) -> Path:

@@ -45,6 +45,7 @@ Meaning meaning_of(cudaError_t error) noexcept {
               "Open fewer sessions or lanes, or end other programs that use this GPU."};
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
     case cudaErrorECCUncorrectable:
     case cudaErrorAssert:
     case cudaErrorHardwareStackError:
