@@ -78,7 +78,8 @@ Result<trt::GraphRequest> GraphLoader::streaming_request(const std::string& path
                    {info.outputs[layout.next_channel].name, channel},
                    {info.outputs[layout.next_time].name, time}};
   VerifyShape& trial = request.trial;
-  trial.rows = static_cast<std::int32_t>(std::min(trial_rows, config_.encoder.batch.max));
+  trial.rows =
+      static_cast<std::int32_t>(std::clamp(trial_rows, config_.encoder.batch.min, config_.encoder.batch.max));
   trial.seed = trial_seed;
   std::int32_t shortest = 1;
   while (config.plan.encoded_frames(shortest) < 1) ++shortest;
