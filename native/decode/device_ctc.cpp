@@ -42,7 +42,6 @@ Status DeviceCtc::claim() noexcept {
   rows_.tokens_room = static_cast<std::int32_t>(room);
   cuda::Plan device;
   const std::size_t at_rows = device.add(rows * sizeof(TrtAsrDecodeRow));
-  const std::size_t at_tokens = device.add(rows * room * sizeof(TrtAsrToken));
   const std::size_t at_best =
       device.add(rows * static_cast<std::size_t>(frames_max_) * sizeof(TrtAsrCtcBest));
   TRT_ASR_ASSIGN(device_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::device, device.bytes()));
@@ -51,7 +50,6 @@ Status DeviceCtc::claim() noexcept {
   const std::size_t at_host_tokens = pinned.add(rows * room * sizeof(TrtAsrToken));
   TRT_ASR_ASSIGN(pinned_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::pinned, pinned.bytes()));
   rows_.rows = reinterpret_cast<TrtAsrDecodeRow*>(device_memory_.data() + at_rows);
-  rows_.tokens = reinterpret_cast<TrtAsrToken*>(device_memory_.data() + at_tokens);
   best_ = reinterpret_cast<TrtAsrCtcBest*>(device_memory_.data() + at_best);
   rows_.host_rows = reinterpret_cast<TrtAsrDecodeRow*>(pinned_memory_.data() + at_host_rows);
   rows_.host_tokens = reinterpret_cast<TrtAsrToken*>(pinned_memory_.data() + at_host_tokens);
@@ -75,7 +73,7 @@ Status DeviceCtc::decode_flagged(const TensorView& log_probs_BTC, const std::int
                   "log-probabilities", "device memory in which a frame's classes adjoin", "another layout",
                   "");
   TRT_ASR_ASSIGN(const std::int32_t longest, check_device_rows(rows, *slots_, batch_max_, frames_max_));
-  TRT_ASR_TRY(write_device_rows(rows, stream_, *slots_, rows_));
+  TRT_ASR_TRY(write_device_rows(rows, rows.size(), stream_, *slots_, rows_));
   const auto count = static_cast<std::int32_t>(rows.size());
   // No state is moved: the kernel of CTC reads and writes the slots itself.
   TrtAsrMoveRows load{};
@@ -98,7 +96,7 @@ Status DeviceCtc::decode_flagged(const TensorView& log_probs_BTC, const std::int
   ctc.frames_max = std::max(longest, 1);
   ctc.tokens_room = rows_.tokens_room;
   ctc.best = best_;
-  ctc.tokens = rows_.tokens;
+  ctc.tokens = rows_.host_tokens;
   ctc.states = slots_->ctc_states();
   TRT_ASR_PLUGIN_TRY(device_.calls->ctc, &ctc, stream_.handle());
   return read_device_rows(rows, stream_, *slots_, rows_);

@@ -43,7 +43,13 @@ DeviceGreedy::~DeviceGreedy() {
   static_cast<void>(device_.use().ok());
   // What a failed call left in the stream uses the contexts that go now.
   static_cast<void>(stream_.synchronize().ok());
-  if (graph_ != nullptr) device_.calls->graph_destroy(graph_);
+  for (const Steps& steps : steps_) {
+    if (steps.graph != nullptr) device_.calls->graph_destroy(steps.graph);
+  }
+}
+
+bool DeviceGreedy::captured() const noexcept {
+  return std::all_of(steps_.begin(), steps_.end(), [](const Steps& steps) { return steps.graph != nullptr; });
 }
 
 Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& device,
@@ -62,15 +68,15 @@ Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& dev
   self->batch_max_ = batch_max;
   self->frames_max_ = frames_max;
   self->tokens_room_ = static_cast<std::int32_t>(tokens_room(config.rules, frames_max));
-  TRT_ASR_TRY(self->open_contexts(plans));
+  TRT_ASR_TRY(self->open_steps(plans));
   TRT_ASR_TRY(self->claim());
   TRT_ASR_TRY(self->claim_working_memory(plans.memory));
-  TRT_ASR_TRY(self->set_batch(1));
+  for (Steps& steps : self->steps_) TRT_ASR_TRY(self->capture(steps));
   TRT_ASR_TRY(self->compute_start());
   return self;
 }
 
-Status DeviceGreedy::open_contexts(const DevicePlans& plans) noexcept {
+Status DeviceGreedy::open_steps(const DevicePlans& plans) noexcept {
   const bool fused = plans.joint == nullptr;
   const std::shared_ptr<trt::LoadedPlan>& joint = fused ? plans.predictor : plans.joint;
   for (const auto& plan : {plans.predictor, joint}) {
@@ -79,11 +85,18 @@ Status DeviceGreedy::open_contexts(const DevicePlans& plans) noexcept {
                     "Build the engines for a larger batch.");
     TRT_ASR_TRY(plan->check_on_device());
   }
-  TRT_ASR_ASSIGN(joint_, trt::Context::open(joint));
   TRT_ASR_ASSIGN(joint_layout_, find_layout(joint->info(), fused ? GraphKind::fused : GraphKind::joint));
-  if (fused) return {};
-  TRT_ASR_ASSIGN(predictor_, trt::Context::open(plans.predictor));
-  TRT_ASR_ASSIGN(predictor_layout_, find_layout(plans.predictor->info(), GraphKind::split_predictor));
+  if (!fused) {
+    TRT_ASR_ASSIGN(predictor_layout_, find_layout(plans.predictor->info(), GraphKind::split_predictor));
+  }
+  for (const std::int32_t rows : trt::sizes_up_to(batch_max_)) {
+    Steps& steps = steps_.emplace_back();
+    steps.rows = rows;
+    TRT_ASR_ASSIGN(steps.joint, trt::Context::open(joint));
+    if (!fused) {
+      TRT_ASR_ASSIGN(steps.predictor, trt::Context::open(plans.predictor));
+    }
+  }
   return {};
 }
 
@@ -91,14 +104,17 @@ Status DeviceGreedy::open_contexts(const DevicePlans& plans) noexcept {
 /// all of a lane's work is on, so that they and the encoder work in one block.
 Status DeviceGreedy::claim_working_memory(std::shared_ptr<trt::WorkingMemory> memory) noexcept {
   if (memory == nullptr) memory = std::make_shared<trt::WorkingMemory>();
-  for (const std::int32_t batch : trt::sizes_up_to(batch_max_)) {
-    TRT_ASR_TRY(bind_all(batch));
-    if (predictor_.has_value()) TRT_ASR_TRY(predictor_->ask(*memory));
-    TRT_ASR_TRY(joint_.ask(*memory));
+  for (Steps& steps : steps_) {
+    TRT_ASR_TRY(bind_all(steps));
+    if (steps.predictor.has_value()) TRT_ASR_TRY(steps.predictor->ask(*memory));
+    TRT_ASR_TRY(steps.joint.ask(*memory));
   }
   TRT_ASR_TRY(memory->claim(device_));
-  if (predictor_.has_value()) TRT_ASR_TRY(predictor_->set_memory(memory));
-  return joint_.set_memory(memory);
+  for (Steps& steps : steps_) {
+    if (steps.predictor.has_value()) TRT_ASR_TRY(steps.predictor->set_memory(memory));
+    TRT_ASR_TRY(steps.joint.set_memory(memory));
+  }
+  return {};
 }
 
 Status DeviceGreedy::claim() noexcept {
@@ -120,7 +136,6 @@ Status DeviceGreedy::claim() noexcept {
   const std::size_t at_next_predicted = device.add(predicted);
   const std::size_t at_frames = device.add(frame);
   const std::size_t at_logits = device.add(rows * static_cast<std::size_t>(dims_.classes) * sizeof(float));
-  const std::size_t at_tokens = device.add(tokens);
   const std::size_t at_staged = device.add(frame * static_cast<std::size_t>(frames_max_));
   // What nobody reads of a graph's outputs is a length a row.
   const std::size_t at_ignored = device.add(rows * sizeof(std::int64_t));
@@ -144,7 +159,6 @@ Status DeviceGreedy::claim() noexcept {
   buffers_.next = {on_device + at_next_h, on_device + at_next_c, on_device + at_next_predicted, 0, 0};
   buffers_.frames = on_device + at_frames;
   buffers_.logits = on_device + at_logits;
-  buffers_.tokens = reinterpret_cast<TrtAsrToken*>(on_device + at_tokens);
   buffers_.staged_encoded = on_device + at_staged;
   buffers_.ignored = on_device + at_ignored;
   buffers_.host_rows = reinterpret_cast<TrtAsrDecodeRow*>(on_host + at_host_rows);
@@ -153,6 +167,8 @@ Status DeviceGreedy::claim() noexcept {
   buffers_.host_tokens = reinterpret_cast<TrtAsrToken*>(on_host + at_host_tokens);
   auto* const counts = reinterpret_cast<std::int32_t*>(on_host + at_host_counts);
   std::fill(counts, counts + rows, 1);
+  // Rows that are there to fill up a batch compute on what lies there: tokens have to exist.
+  TRT_ASR_PLUGIN_TRY(device_.calls->fill, on_device, 0, device.bytes(), stream_.handle());
   TRT_ASR_TRY(stream_.copy(buffers_.counts_in, counts, rows * token_bytes));
   return stream_.synchronize();
 }
@@ -216,38 +232,30 @@ Status DeviceGreedy::bind(trt::Context& context, const GraphLayout& layout, std:
   return {};
 }
 
-Status DeviceGreedy::bind_all(std::int32_t batch) noexcept {
-  if (predictor_.has_value()) TRT_ASR_TRY(bind(*predictor_, *predictor_layout_, batch));
-  return bind(joint_, *joint_layout_, batch);
+Status DeviceGreedy::bind_all(Steps& steps) noexcept {
+  if (steps.predictor.has_value()) TRT_ASR_TRY(bind(*steps.predictor, *predictor_layout_, steps.rows));
+  return bind(steps.joint, *joint_layout_, steps.rows);
 }
 
-Status DeviceGreedy::set_batch(std::int32_t batch) noexcept {
-  if (batch == batch_) return {};
-  if (graph_ != nullptr) device_.calls->graph_destroy(graph_);
-  graph_ = nullptr;
-  // Known only once everything is set to it: a failure in between is met again by the next call.
-  batch_ = 0;
+void DeviceGreedy::choose_steps(std::size_t rows) noexcept {
+  const auto smallest = std::find_if(steps_.rbegin(), steps_.rend(), [rows](const Steps& steps) {
+    return static_cast<std::size_t>(steps.rows) >= rows;
+  });
+  now_ = &*smallest;
   for (TrtAsrStates* states : {&buffers_.batch, &buffers_.next}) {
-    states->layer_stride = std::int64_t{batch} * dims_.predictor_width;
+    states->layer_stride = std::int64_t{now_->rows} * dims_.predictor_width;
     states->row_stride = dims_.predictor_width;
   }
-  TRT_ASR_TRY(bind_all(batch));
-  batch_ = batch;
-  Status captured = capture();
-  if (!captured.ok()) batch_ = 0;
-  return captured;
 }
 
-Status DeviceGreedy::capture() noexcept {
+Status DeviceGreedy::capture(Steps& steps) noexcept {
+  choose_steps(static_cast<std::size_t>(steps.rows));
   // TensorRT does what it does once for new shapes in a run of its own: it may not be captured. Rows without
   // frames do nothing.
-  std::memset(buffers_.host_rows, 0, static_cast<std::size_t>(batch_) * sizeof(TrtAsrDecodeRow));
-  TRT_ASR_TRY(stream_.copy(buffers_.rows, buffers_.host_rows,
-                           static_cast<std::size_t>(batch_) * sizeof(TrtAsrDecodeRow)));
+  const std::size_t rows_bytes = static_cast<std::size_t>(steps.rows) * sizeof(TrtAsrDecodeRow);
+  TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.rows, 0, rows_bytes, stream_.handle());
   *buffers_.host_encoded = {buffers_.staged_encoded, 0, 0, 1};
   TRT_ASR_TRY(stream_.copy(buffers_.encoded, buffers_.host_encoded, sizeof(TrtAsrEncoded)));
-  TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.tokens_in, 0,
-                     static_cast<std::size_t>(batch_) * token_bytes, stream_.handle());
   TRT_ASR_TRY(enqueue_step());
   TRT_ASR_TRY(stream_.synchronize());
 
@@ -257,7 +265,7 @@ Status DeviceGreedy::capture() noexcept {
   TrtAsrGraph graph = nullptr;
   const bool ended = device_.calls->capture_end(stream_.handle(), &graph, &failure) == TRT_ASR_OK;
   // A plan that cannot be captured (a loop that depends on data) runs step by step: slower, the same tokens.
-  if (chunk.ok() && ended) graph_ = graph;
+  if (chunk.ok() && ended) steps.graph = graph;
   if (!chunk.ok() && ended) device_.calls->graph_destroy(graph);
   return {};
 }
@@ -288,6 +296,7 @@ Status DeviceGreedy::compute_start() noexcept {
   const std::size_t predicted = static_cast<std::size_t>(dims.predicted_width) * sizeof(float);
   const auto slot = static_cast<std::size_t>(slots_->start_slot());
   const TrtAsrStates& slots = slots_->states();
+  choose_steps(1);
   auto* const blank = reinterpret_cast<std::int32_t*>(buffers_.host_tokens);
   blank[0] = config_.rules.blank_id;
   blank[1] = 0;
@@ -295,8 +304,8 @@ Status DeviceGreedy::compute_start() noexcept {
   TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.batch.c, 0, state, stream_.handle());
   TRT_ASR_TRY(stream_.copy(buffers_.tokens_in, blank, token_bytes));
   const TrtAsrStates* from = &buffers_.batch;
-  if (predictor_.has_value()) {
-    TRT_ASR_TRY(predictor_->enqueue(stream_.handle()));
+  if (now_->predictor.has_value()) {
+    TRT_ASR_TRY(now_->predictor->enqueue(stream_.handle()));
     from = &buffers_.next;
   }
   TRT_ASR_TRY(stream_.copy(static_cast<std::byte*>(slots.h) + slot * state, from->h, state));
@@ -313,18 +322,18 @@ Status DeviceGreedy::enqueue_step() noexcept {
   const DecodeRules& rules = config_.rules;
   TrtAsrGather gather{};
   gather.rows = buffers_.rows;
-  gather.rows_count = batch_;
+  gather.rows_count = now_->rows;
   gather.width = dims_.encoder_width;
   gather.encoded = buffers_.encoded;
   gather.encoded_dtype = TRT_ASR_F32;
   gather.frames = buffers_.frames;
   gather.frames_dtype = TRT_ASR_F32;
   TRT_ASR_PLUGIN_TRY(device_.calls->gather, &gather, stream_.handle());
-  TRT_ASR_TRY(joint_.enqueue(stream_.handle()));
+  TRT_ASR_TRY(now_->joint.enqueue(stream_.handle()));
 
   TrtAsrDecide decide{};
   decide.rows = buffers_.rows;
-  decide.rows_count = batch_;
+  decide.rows_count = now_->rows;
   decide.vocabulary = rules.vocabulary;
   decide.logits = buffers_.logits;
   decide.logits_dtype = TRT_ASR_F32;
@@ -333,25 +342,25 @@ Status DeviceGreedy::enqueue_step() noexcept {
   std::copy(rules.durations.begin(), rules.durations.end(), decide.durations);
   decide.max_symbols_per_frame = rules.max_symbols_per_frame;
   decide.tokens_room = tokens_room_;
-  decide.tokens = buffers_.tokens;
-  decide.candidates = predictor_.has_value() ? buffers_.tokens_in : nullptr;
+  decide.tokens = buffers_.host_tokens;
+  decide.candidates = now_->predictor.has_value() ? buffers_.tokens_in : nullptr;
   TRT_ASR_PLUGIN_TRY(device_.calls->decide, &decide, stream_.handle());
-  if (predictor_.has_value()) TRT_ASR_TRY(predictor_->enqueue(stream_.handle()));
+  if (now_->predictor.has_value()) TRT_ASR_TRY(now_->predictor->enqueue(stream_.handle()));
 
   TrtAsrCommit commit{};
   commit.rows = buffers_.rows;
-  commit.rows_count = batch_;
+  commit.rows_count = now_->rows;
   commit.dims = slots_->dims();
   commit.next = buffers_.next;
   commit.batch = buffers_.batch;
-  commit.tokens = predictor_.has_value() ? nullptr : buffers_.tokens_in;
+  commit.tokens = now_->predictor.has_value() ? nullptr : buffers_.tokens_in;
   TRT_ASR_PLUGIN_TRY(device_.calls->commit, &commit, stream_.handle());
   return {};
 }
 
 Status DeviceGreedy::enqueue_chunk() noexcept {
   for (std::int32_t step = 0; step < steps_per_graph; ++step) TRT_ASR_TRY(enqueue_step());
-  const TrtAsrSummarize summarize{buffers_.rows, batch_, buffers_.host_summary};
+  const TrtAsrSummarize summarize{buffers_.rows, now_->rows, buffers_.host_summary};
   TRT_ASR_PLUGIN_TRY(device_.calls->summarize, &summarize, stream_.handle());
   return {};
 }
@@ -360,8 +369,8 @@ Status DeviceGreedy::run_chunks(std::int64_t steps_max) noexcept {
   // One more than any row can need: a row that would go on is flagged on the GPU.
   const std::int64_t chunks_max = steps_max / steps_per_graph + 2;
   for (std::int64_t chunk = 0; chunk < chunks_max; ++chunk) {
-    if (graph_ != nullptr) {
-      TRT_ASR_PLUGIN_TRY(device_.calls->graph_launch, graph_, stream_.handle());
+    if (now_->graph != nullptr) {
+      TRT_ASR_PLUGIN_TRY(device_.calls->graph_launch, now_->graph, stream_.handle());
     } else {
       TRT_ASR_TRY(enqueue_chunk());
     }
@@ -390,16 +399,15 @@ Status DeviceGreedy::decode_flagged(const TensorView& encoded_BTD, const std::in
                                     std::span<DecodeRow> rows) noexcept {
   TRT_ASR_TRY(device_.use());
   TRT_ASR_ASSIGN(const std::int64_t frames, check_device_rows(rows, *slots_, batch_max_, frames_max_));
-  TRT_ASR_TRY(set_batch(static_cast<std::int32_t>(rows.size())));
-  const DeviceRows device_rows{buffers_.rows, buffers_.tokens, buffers_.host_rows, buffers_.host_tokens,
-                               tokens_room_};
-  TRT_ASR_TRY(write_device_rows(rows, stream_, *slots_, device_rows));
+  choose_steps(rows.size());
+  const DeviceRows device_rows{buffers_.rows, buffers_.host_rows, buffers_.host_tokens, tokens_room_};
+  TRT_ASR_TRY(write_device_rows(rows, static_cast<std::size_t>(now_->rows), stream_, *slots_, device_rows));
   *buffers_.host_encoded = {encoded_BTD.data, encoded_BTD.strides[0], encoded_BTD.strides[1],
                             encoded_BTD.strides[2]};
   TRT_ASR_TRY(stream_.copy(buffers_.encoded, buffers_.host_encoded, sizeof(TrtAsrEncoded)));
   encoded_rows_ = static_cast<std::int32_t>(encoded_BTD.shape[0]);
   encoded_frames_ = static_cast<std::int32_t>(encoded_BTD.shape[1]);
-  const TrtAsrMoveRows move = move_args(batch_, encoded_flags);
+  const TrtAsrMoveRows move = move_args(static_cast<std::int32_t>(rows.size()), encoded_flags);
   TRT_ASR_PLUGIN_TRY(device_.calls->load_rows, &move, stream_.handle());
   TRT_ASR_TRY(run_chunks(frames * config_.rules.max_symbols_per_frame));
   TRT_ASR_PLUGIN_TRY(device_.calls->store_rows, &move, stream_.handle());

@@ -38,7 +38,7 @@ class DeviceGreedy final : public DeviceDecoder {
   [[nodiscard]] Status decode_flagged(const TensorView& encoded_BTD, const std::int32_t* encoded_flags,
                                       std::span<DecodeRow> rows) noexcept override;
   [[nodiscard]] bool holds_back() const noexcept override { return false; }
-  [[nodiscard]] bool captured() const noexcept override { return graph_ != nullptr; }
+  [[nodiscard]] bool captured() const noexcept override;
 
  private:
   /// Device memory of a batch, and what the host shares with it.
@@ -49,9 +49,8 @@ class DeviceGreedy final : public DeviceDecoder {
     void* counts_in = nullptr;  ///< [B] i32, all 1.
     TrtAsrStates batch{};
     TrtAsrStates next{};
-    void* frames = nullptr;  ///< [B, D]
-    void* logits = nullptr;  ///< [B, C]
-    TrtAsrToken* tokens = nullptr;
+    void* frames = nullptr;          ///< [B, D]
+    void* logits = nullptr;          ///< [B, C]
     void* staged_encoded = nullptr;  ///< [B, T, D] f32, for encoded frames in host memory.
     void* ignored = nullptr;         ///< What nobody reads of the graphs' outputs.
     TrtAsrDecodeRow* host_rows = nullptr;
@@ -60,17 +59,28 @@ class DeviceGreedy final : public DeviceDecoder {
     TrtAsrToken* host_tokens = nullptr;
   };
 
+  /// What runs the steps of one size of batch: contexts that are bound to it, and several steps as a CUDA
+  /// graph. A batch takes the next size that holds it; the rows beyond its own are finished from the start.
+  /// WHY each size has its own: a graph keeps the shapes of its contexts, so that another size would mean to
+  /// bind, run and capture anew in the middle of an utterance.
+  struct Steps {
+    std::int32_t rows = 0;
+    std::optional<trt::Context> predictor;
+    trt::Context joint;           ///< The joint, or the fused graph.
+    TrtAsrGraph graph = nullptr;  ///< Null where the plans cannot be captured.
+  };
+
   DeviceGreedy(const cuda::Device& device, const cuda::Stream& stream, const DecoderConfig& config,
                std::shared_ptr<DeviceSlots> slots) noexcept;
 
-  [[nodiscard]] Status open_contexts(const DevicePlans& plans) noexcept;
+  [[nodiscard]] Status open_steps(const DevicePlans& plans) noexcept;
   [[nodiscard]] Status claim() noexcept;
   [[nodiscard]] Status claim_working_memory(std::shared_ptr<trt::WorkingMemory> memory) noexcept;
   [[nodiscard]] void* address_of(Role role) const noexcept;
   [[nodiscard]] Status bind(trt::Context& context, const GraphLayout& layout, std::int32_t batch) noexcept;
-  [[nodiscard]] Status bind_all(std::int32_t batch) noexcept;
-  [[nodiscard]] Status set_batch(std::int32_t batch) noexcept;
-  [[nodiscard]] Status capture() noexcept;
+  [[nodiscard]] Status bind_all(Steps& steps) noexcept;
+  void choose_steps(std::size_t rows) noexcept;
+  [[nodiscard]] Status capture(Steps& steps) noexcept;
   [[nodiscard]] Status compute_start() noexcept;
 
   [[nodiscard]] TrtAsrMoveRows move_args(std::int32_t rows, const std::int32_t* flags) const noexcept;
@@ -86,16 +96,14 @@ class DeviceGreedy final : public DeviceDecoder {
   std::int32_t batch_max_ = 0;
   std::int32_t frames_max_ = 0;
   std::int32_t tokens_room_ = 0;
-  std::int32_t batch_ = 0;  ///< Rows that contexts and graph are set to.
 
   cuda::Memory device_memory_;
   cuda::Memory pinned_memory_;
-  std::optional<trt::Context> predictor_;
-  trt::Context joint_;  ///< The joint, or the fused graph.
+  std::vector<Steps> steps_;  ///< Greatest first.
+  Steps* now_ = nullptr;      ///< What the next steps run with.
   const GraphLayout* predictor_layout_ = nullptr;
   const GraphLayout* joint_layout_ = nullptr;
   Buffers buffers_;
-  TrtAsrGraph graph_ = nullptr;
   std::int32_t encoded_rows_ = 0;
   std::int32_t encoded_frames_ = 0;
 };

@@ -50,8 +50,8 @@ Result<std::int32_t> check_device_rows(std::span<const DecodeRow> rows, const De
   return frames;
 }
 
-Status write_device_rows(std::span<const DecodeRow> rows, const cuda::Stream& stream, DeviceSlots& slots,
-                         const DeviceRows& device) noexcept {
+Status write_device_rows(std::span<const DecodeRow> rows, std::size_t count, const cuda::Stream& stream,
+                         DeviceSlots& slots, const DeviceRows& device) noexcept {
   for (std::size_t index = 0; index < rows.size(); ++index) {
     const DecodeRow& row = rows[index];
     const std::int32_t source = slots.source(row.slot);
@@ -66,7 +66,8 @@ Status write_device_rows(std::span<const DecodeRow> rows, const cuda::Stream& st
     out.frame_origin = row.frame_origin;
     out.ends = row.ends ? 1 : 0;
   }
-  return stream.copy(device.rows, device.host_rows, rows.size() * sizeof(TrtAsrDecodeRow));
+  std::fill(device.host_rows + rows.size(), device.host_rows + count, TrtAsrDecodeRow{});
+  return stream.copy(device.rows, device.host_rows, count * sizeof(TrtAsrDecodeRow));
 }
 
 Status read_device_rows(std::span<DecodeRow> rows, const cuda::Stream& stream, DeviceSlots& slots,
@@ -74,33 +75,22 @@ Status read_device_rows(std::span<DecodeRow> rows, const cuda::Stream& stream, D
   TRT_ASR_TRY(stream.copy(device.host_rows, device.rows, rows.size() * sizeof(TrtAsrDecodeRow)));
   TRT_ASR_TRY(stream.synchronize());
   const auto room = static_cast<std::size_t>(device.tokens_room);
-  for (std::size_t index = 0; index < rows.size(); ++index) {
-    const TrtAsrDecodeRow& told = device.host_rows[index];
-    rows[index].error = nullptr;
-    if (told.flags != 0) {
-      rows[index].error = std::make_shared<const Error>(error_of(told));
-      continue;
-    }
-    const auto count = static_cast<std::size_t>(told.tokens_count);
-    TRT_ASR_REQUIRE(count <= rows[index].tokens.size(), internal, "room for tokens",
-                    rows[index].tokens.size(), count, "");
-    const std::size_t first = index * room;
-    if (count != 0)
-      TRT_ASR_TRY(
-          stream.copy(device.host_tokens + first, device.tokens + first, count * sizeof(TrtAsrToken)));
-  }
-  TRT_ASR_TRY(stream.synchronize());
   const Error* first_error = nullptr;
   for (std::size_t index = 0; index < rows.size(); ++index) {
+    const TrtAsrDecodeRow& told = device.host_rows[index];
     DecodeRow& row = rows[index];
-    if (row.error != nullptr) {
-      row.tokens_count = 0;
+    row.error = nullptr;
+    row.tokens_count = 0;
+    if (told.flags != 0) {
+      row.error = std::make_shared<const Error>(error_of(told));
       if (first_error == nullptr) first_error = row.error.get();
       continue;
     }
-    row.tokens_count = static_cast<std::size_t>(device.host_rows[index].tokens_count);
+    const auto count = static_cast<std::size_t>(told.tokens_count);
+    TRT_ASR_REQUIRE(count <= row.tokens.size(), internal, "room for tokens", row.tokens.size(), count, "");
+    row.tokens_count = count;
     const TrtAsrToken* first = device.host_tokens + index * room;
-    for (std::size_t at = 0; at < row.tokens_count; ++at)
+    for (std::size_t at = 0; at < count; ++at)
       row.tokens[at] = {first[at].id, first[at].frame, first[at].duration_frames, first[at].confidence};
     slots.source(row.slot) = static_cast<std::int32_t>(row.slot);
   }

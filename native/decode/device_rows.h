@@ -10,12 +10,12 @@
 
 namespace trt_asr {
 
-/// Where the rows of a batch and their tokens lie in device memory, and in pinned memory.
+/// Where the rows of a batch and their tokens lie: `rows` in device memory, the others in pinned memory. The
+/// kernels write tokens there by themselves: a few bytes now and then, where copies would be one a row.
 struct DeviceRows {
-  TrtAsrDecodeRow* rows = nullptr;  ///< [B]
-  TrtAsrToken* tokens = nullptr;    ///< [B, tokens_room]
-  TrtAsrDecodeRow* host_rows = nullptr;
-  TrtAsrToken* host_tokens = nullptr;
+  TrtAsrDecodeRow* rows = nullptr;       ///< [B]
+  TrtAsrDecodeRow* host_rows = nullptr;  ///< [B]
+  TrtAsrToken* host_tokens = nullptr;    ///< [B, tokens_room]
   std::int32_t tokens_room = 0;
 };
 
@@ -25,9 +25,11 @@ struct DeviceRows {
                                                      const DeviceSlots& slots, std::int32_t batch_max,
                                                      std::int32_t frames_max) noexcept;
 
-/// Puts the rows into the stream. Errors: ERR_INTERNAL for a slot that was not reset.
-[[nodiscard]] Status write_device_rows(std::span<const DecodeRow> rows, const cuda::Stream& stream,
-                                       DeviceSlots& slots, const DeviceRows& device) noexcept;
+/// Puts the rows into the stream, and rows without frames up to `count` of them. Errors: ERR_INTERNAL for a
+/// slot that was not reset.
+[[nodiscard]] Status write_device_rows(std::span<const DecodeRow> rows, std::size_t count,
+                                       const cuda::Stream& stream, DeviceSlots& slots,
+                                       const DeviceRows& device) noexcept;
 
 /// Waits, and takes over tokens and errors; a slot whose row went well holds its own state from now on.
 /// Errors: the first of the rows', ERR_INTERNAL.

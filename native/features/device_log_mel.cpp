@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/contract.h"
-#include "base/finite.h"
 #include "engine/abi_error.h"
 #include "engine/cuda/log_mel_tables.h"
 
@@ -88,10 +87,6 @@ Status DeviceLogMel::put(std::int32_t row, const SignalPart& part, std::size_t f
   TRT_ASR_REQUIRE(begin <= end && end - begin <= samples_max_, internal, "samples of a row",
                   "at most " + show(samples_max_), show(begin) + " to " + show(end), "");
   const auto heard = part.samples.subspan(begin - part.origin, end - begin);
-  const auto bad = std::find_if_not(heard.begin(), heard.end(), is_finite);
-  TRT_ASR_REQUIRE(bad == heard.end(), bad_argument,
-                  "samples[" + show(begin + static_cast<std::size_t>(bad - heard.begin())) + "]",
-                  "a finite number", "NaN or infinity", "Check the source of the audio.");
   const std::size_t offset = static_cast<std::size_t>(row) * samples_max_;
   std::copy(heard.begin(), heard.end(), host_samples_ + offset);
   signal.samples_offset = static_cast<std::int64_t>(offset);
@@ -100,17 +95,14 @@ Status DeviceLogMel::put(std::int32_t row, const SignalPart& part, std::size_t f
   signal.frame_begin = static_cast<std::int64_t>(frame_begin);
   signal.frames = frames;
   signal.padding = padding;
-  return {};
+  if (heard.empty()) return {};
+  // On its way while the next row is put.
+  TRT_ASR_TRY(device_.use());
+  return stream_->copy(samples_ + offset, host_samples_ + offset, heard.size() * sizeof(float));
 }
 
 Status DeviceLogMel::enqueue(std::int32_t count, std::int32_t frames_max, float* features_BMT,
                              std::int32_t* flags) noexcept {
-  for (std::int32_t row = 0; row < count; ++row) {
-    const TrtAsrSignalRow& signal = host_signals_[row];
-    if (signal.samples_count == 0) continue;
-    TRT_ASR_TRY(stream_->copy(samples_ + signal.samples_offset, host_samples_ + signal.samples_offset,
-                              static_cast<std::size_t>(signal.samples_count) * sizeof(float)));
-  }
   TRT_ASR_TRY(
       stream_->copy(signals_, host_signals_, static_cast<std::size_t>(count) * sizeof(TrtAsrSignalRow)));
   TrtAsrLogMel args = cuda::log_mel_args(config_);

@@ -19,9 +19,10 @@ class DeviceLogMel {
                                                  std::size_t samples_max) noexcept;
 
   /// Takes of a part of a row's signal what its frames frame_begin ... frame_begin + frames - 1 need; it is
-  /// copied. The part holds that, or ends the signal. `padding`: frames of zeros before them. A row that
-  /// failed has no frames. Errors: ERR_BAD_ARGUMENT naming the index of a sample that is not finite,
-  /// ERR_INTERNAL for more samples than there is room for.
+  /// copied, and on its way to the GPU when this returns: the last `enqueue` has to be over. The part holds
+  /// that, or ends the signal. `padding`: frames of zeros before them. A row that failed has no frames.
+  /// Samples that are not finite are flagged by the kernel. Errors: ERR_INTERNAL for more samples than there
+  /// is room for.
   [[nodiscard]] Status put(std::int32_t row, const SignalPart& part, std::size_t frame_begin,
                            std::int32_t frames, std::int32_t padding) noexcept;
 

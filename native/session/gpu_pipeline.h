@@ -37,8 +37,7 @@ class GpuPipeline {
 
   ~GpuPipeline();
 
-  /// Takes the samples of a row; they are copied. Errors: ERR_BAD_ARGUMENT naming the index of one that is
-  /// not finite.
+  /// Takes the samples of a row; they are copied. One that is not finite shows when the row is decoded.
   [[nodiscard]] Status put(std::int32_t row, std::span<const float> samples) noexcept;
 
   /// Takes of a part of a signal what the first `frames` frames of a chunk need, padding counted.

@@ -162,10 +162,12 @@ Result<std::size_t> Recognizer::write(UtteranceId utterance, std::span<const flo
   Slot* slot = find(utterance);
   if (slot == nullptr || slot->ended || slot->cancelled) return closed_error("write", "one that is over");
   const std::size_t taken = std::min(samples.size(), slot->samples.size() - slot->filled);
-  for (std::size_t index = 0; index < taken; ++index) {
-    TRT_ASR_REQUIRE(is_finite(samples[index]), bad_argument,
-                    "samples[" + show(slot->origin_samples + slot->filled + index) + "]", "a finite number",
-                    samples[index], "Check the decoder or the capture that made them.");
+  if (!all_finite(samples.first(taken))) {
+    const auto bad = std::find_if_not(samples.begin(), samples.end(), is_finite);
+    const std::uint64_t index =
+        slot->origin_samples + slot->filled + static_cast<std::uint64_t>(bad - samples.begin());
+    return Error{ErrorCode::bad_argument, "samples[" + show(index) + "]", "a finite number", show(*bad),
+                 "Check the decoder or the capture that made them."};
   }
   std::memcpy(slot->samples.data() + slot->filled, samples.data(), taken * sizeof(float));
   slot->filled += taken;

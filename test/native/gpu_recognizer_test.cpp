@@ -198,10 +198,16 @@ CASE("sessions, buffered and by segments, in batches on two lanes: what the CPU 
     config = on_gpu(config);
     config.sessions_max = 4;
     config.lanes = 2;
-    config.batch_max = 2;
+    config.model.gpu->encoder.batch.max = 3;
+    config.batch_max = 3;
     Listener listener;
+    const long none_captured = devices().graphs_captured();
     auto gpu = Recognizer::open(config, listener.sink());
     REQUIRE_OK(gpu);
+    // Batches of 1, 2 and 3 rows run in what was captured for 1 and 3, in each lane.
+    const long captured = devices().graphs_captured();
+    const bool is_transducer = !config.model.files.predictor.empty();
+    CHECK(captured - none_captured == (is_transducer ? 4 : 0));
     Outcome outcomes[4];
     std::vector<std::thread> speakers;
     for (std::size_t i = 0; i < 4; ++i) {
@@ -220,6 +226,7 @@ CASE("sessions, buffered and by segments, in batches on two lanes: what the CPU 
       CHECK(same_tokens(outcome, *expected));
       CHECK(fixture::same_tokens(outcome.tentative, expected->tentative));
     }
+    CHECK(devices().graphs_captured() == captured);
   }
 }
 

@@ -96,7 +96,7 @@ CASE("a library of another version than its name says is not called") {
 CASE("a file that is no library, and a library without a version") {
   Folder folder("garbage");
   folder.add("libfake_plugin.so", "libnvinfer.so.10");
-  fs::copy_file(__FILE__, fs::path(folder.path()) / "libnvinfer.so.11");
+  fs::copy_file(TRT_ASR_MODELS "/demo-en/contract.json", fs::path(folder.path()) / "libnvinfer.so.11");
   const Survey found = survey({folder.path(), folder.path()});
   CHECK(!found.tensorrt.has_value());
   CHECK(outcome_of(found, "TensorRT 11") != "");

@@ -16,6 +16,7 @@ namespace {
 thread_local int device_now __attribute__((tls_model("initial-exec"))) = 0;
 std::atomic<long> pageable{0};
 std::atomic<long> launches{0};
+std::atomic<long> captures{0};
 
 [[gnu::format(printf, 5, 6)]] std::int32_t fail(TrtAsrFailure* failure, std::int32_t code, const char* field,
                                                 const char* expected, const char* received, ...) {
@@ -230,6 +231,7 @@ std::int32_t capture_begin(TrtAsrStream stream, TrtAsrFailure* failure) {
     return fail(failure, TRT_ASR_INTERNAL, "capture", "one at a time", "another");
   captured.capture = new Graph;
   captured.capture_failed = false;
+  ++captures;
   return TRT_ASR_OK;
 }
 
@@ -311,6 +313,7 @@ HostCuda make_hooks() {
   hooks.device_bytes_live = [] { return HostMemory::get().device_bytes_live(); };
   hooks.pageable_copies = [] { return pageable.load(); };
   hooks.graph_launches = [] { return launches.load(); };
+  hooks.graphs_captured = [] { return captures.load(); };
   hooks.faults = [] { return HostMemory::get().faults.load(); };
   hooks.last_fault = [] { return HostMemory::get().last_fault(); };
   return hooks;

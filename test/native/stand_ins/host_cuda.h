@@ -34,6 +34,7 @@ struct HostCuda {
   /// Copies from or to host memory that is not pinned; a GPU would wait in each.
   long (*pageable_copies)();
   long (*graph_launches)();
+  long (*graphs_captured)();
   /// What was done that a GPU would punish, and the last of it in words.
   long (*faults)();
   const char* (*last_fault)();
