@@ -193,7 +193,8 @@ Status compare_log_mel(Lockstep& lockstep, std::mt19937& random, int round) {
   const auto count = static_cast<std::int32_t>(1 + random() % 3);
   const std::size_t held = static_cast<std::size_t>(config.hop_samples) * (1 + random() % 12) + random() % 50;
   const auto longest = static_cast<std::int32_t>(held / static_cast<std::size_t>(config.hop_samples));
-  const std::int32_t frames_max = longest + static_cast<std::int32_t>(random() % 3);
+  const std::int32_t padding_max = 3;
+  const std::int32_t frames_max = longest + padding_max + static_cast<std::int32_t>(random() % 3);
   const auto samples = lockstep.part<float>(held * static_cast<std::size_t>(count));
   std::uniform_real_distribution<float> amplitude(-1, 1);
   for (std::size_t i = 0; i < samples.count; ++i) samples[i] = amplitude(random);
@@ -221,7 +222,7 @@ Status compare_log_mel(Lockstep& lockstep, std::mt19937& random, int round) {
                                             0,
                                             0,
                                             static_cast<std::int32_t>(own / config.hop_samples),
-                                            0};
+                                            static_cast<std::int32_t>(random() % (padding_max + 1))};
   }
   TRT_ASR_TRY(lockstep.upload());
   const auto args = [&](Side side) {
@@ -252,8 +253,9 @@ Status compare_log_mel(Lockstep& lockstep, std::mt19937& random, int round) {
     for (std::int32_t m = 0; m < config.mel_bins; ++m) {
       const auto at = static_cast<std::size_t>(row * row_stride + m * std::int64_t{frames_max});
       const Part<float> bin{features.host + at, features.gpu + at, static_cast<std::size_t>(frames_max)};
-      const std::int32_t frames = signals[static_cast<std::size_t>(row)].frames;
-      lockstep.tolerant(bin, 0, sizeof(float), features_tolerance(bin.host, frames, on_host));
+      const TrtAsrSignalRow& signal = signals[static_cast<std::size_t>(row)];
+      lockstep.tolerant(bin, 0, sizeof(float),
+                        features_tolerance(bin.host + signal.padding, signal.frames, on_host));
       cuda::normalize_bin(on_host, row, m, shared, block);
     }
   }

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "engine/cuda/kernels/transducer.h"
 #include "engine/abi_error.h"
+#include "engine/cuda/kernels/transducer.h"
 #include "lockstep.h"
 
 namespace validate {

@@ -66,7 +66,8 @@ Status run_probe(const Job& job, Outcome& outcome) {
   shape.vocabulary = config.contract.decoder.rules.vocabulary;
   shape.tokens = shape.vocabulary + 1;
   shape.logits = "logits";
-  TRT_ASR_ASSIGN(const VerifyReport report, verify_engine(reference, joint, verify_limits(Precision::fp32), shape));
+  TRT_ASR_ASSIGN(const VerifyReport report,
+                 verify_engine(reference, joint, verify_limits(Precision::fp32), shape));
   outcome.figures.set("runs", true).set("joint", report.text());
   return {};
 }

@@ -16,6 +16,11 @@ using namespace trt_asr;
 
 namespace {
 
+// CONTRACT: tokens of a stream change in half precision at most so often. SOURCE: 0.0017 with ONNX Runtime's
+// fp16 on a CPU. WHY: caches and search carry on from what they heard, so that one close choice changes more
+// than its own token, and all clips are one stream here. TODO: set from a GPU.
+constexpr double stream_edit_rate_max = 0.005;
+
 // SOURCE: the goal for streaming parity. WHY: states and caches drift, if at all, over many chunks.
 constexpr std::size_t chunks_min = 300;
 
@@ -166,7 +171,7 @@ Status run_streaming(const Job& job, Outcome& outcome) {
       outcome.expect(chunks_same == chunks, what + std::to_string(chunks - chunks_same) + " of " +
                                                 std::to_string(chunks) + " chunks differ from the CPU's");
     } else {
-      outcome.expect(rate <= half_edit_rate_max, what + "token edit rate " + std::to_string(rate));
+      outcome.expect(rate <= stream_edit_rate_max, what + "token edit rate " + std::to_string(rate));
     }
   }
   outcome.figures.set("runs", std::move(runs));

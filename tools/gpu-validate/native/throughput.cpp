@@ -103,7 +103,8 @@ Result<Json> measure(const Model& model, const Job& job, const std::vector<float
       .set("copy_in_s", quantile(puts, 0.5));
   out.set("encoder_share", encode_s / total_s).set("decode_share", decode_s / total_s);
   out.set("tokens_per_s", static_cast<double>(emitted) / audio_total_s)
-      .set("device_bytes", pipeline->device_bytes());
+      .set("device_bytes", pipeline->device_bytes())
+      .set("working_bytes", pipeline->working_bytes());
   out.set("captured_as_graph", pipeline->captured()).set("counts", std::move(counts));
   const Counts after = Counts::now(calls);
   outcome.expect(after.device_claims == before.device_claims,
