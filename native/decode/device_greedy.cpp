@@ -1,10 +1,8 @@
 #include "decode/device_greedy.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/contract.h"
-#include "base/heap_owner.h"
 #include "decode/decode_rules.h"
 #include "engine/abi_error.h"
 #include "engine/tensorrt/profiles.h"
@@ -136,7 +134,6 @@ Status DeviceGreedy::claim() noexcept {
   const std::size_t at_next_predicted = device.add(predicted);
   const std::size_t at_frames = device.add(frame);
   const std::size_t at_logits = device.add(rows * static_cast<std::size_t>(dims_.classes) * sizeof(float));
-  const std::size_t at_staged = device.add(frame * static_cast<std::size_t>(frames_max_));
   // What nobody reads of a graph's outputs is a length a row.
   const std::size_t at_ignored = device.add(rows * sizeof(std::int64_t));
   TRT_ASR_ASSIGN(device_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::device, device.bytes()));
@@ -159,7 +156,6 @@ Status DeviceGreedy::claim() noexcept {
   buffers_.next = {on_device + at_next_h, on_device + at_next_c, on_device + at_next_predicted, 0, 0};
   buffers_.frames = on_device + at_frames;
   buffers_.logits = on_device + at_logits;
-  buffers_.staged_encoded = on_device + at_staged;
   buffers_.ignored = on_device + at_ignored;
   buffers_.host_rows = reinterpret_cast<TrtAsrDecodeRow*>(on_host + at_host_rows);
   buffers_.host_encoded = reinterpret_cast<TrtAsrEncoded*>(on_host + at_host_encoded);
@@ -254,7 +250,7 @@ Status DeviceGreedy::capture(Steps& steps) noexcept {
   // frames do nothing.
   const std::size_t rows_bytes = static_cast<std::size_t>(steps.rows) * sizeof(TrtAsrDecodeRow);
   TRT_ASR_PLUGIN_TRY(device_.calls->fill, buffers_.rows, 0, rows_bytes, stream_.handle());
-  *buffers_.host_encoded = {buffers_.staged_encoded, 0, 0, 1};
+  *buffers_.host_encoded = {buffers_.frames, 0, 0, 1};
   TRT_ASR_TRY(stream_.copy(buffers_.encoded, buffers_.host_encoded, sizeof(TrtAsrEncoded)));
   TRT_ASR_TRY(enqueue_step());
   TRT_ASR_TRY(stream_.synchronize());
@@ -388,9 +384,12 @@ Status DeviceGreedy::decode(const TensorView& encoded_BTD, std::span<DecodeRow> 
                   encoded_BTD.shape.text(), "");
   TRT_ASR_TRY(device_.use());
   const auto bytes = static_cast<std::size_t>(encoded_BTD.shape.elements()) * sizeof(float);
-  TRT_ASR_TRY(stream_.copy(buffers_.staged_encoded, encoded_BTD.data, bytes));
+  if (staged_encoded_.bytes() < bytes) {
+    TRT_ASR_ASSIGN(staged_encoded_, cuda::Memory::claim(device_, cuda::Memory::Kind::device, bytes));
+  }
+  TRT_ASR_TRY(stream_.copy(staged_encoded_.data(), encoded_BTD.data, bytes));
   TensorView staged = encoded_BTD;
-  staged.data = buffers_.staged_encoded;
+  staged.data = staged_encoded_.data();
   staged.space = MemorySpace::device;
   return decode_flagged(staged, nullptr, rows);
 }
@@ -409,7 +408,7 @@ Status DeviceGreedy::decode_flagged(const TensorView& encoded_BTD, const std::in
   encoded_frames_ = static_cast<std::int32_t>(encoded_BTD.shape[1]);
   const TrtAsrMoveRows move = move_args(static_cast<std::int32_t>(rows.size()), encoded_flags);
   TRT_ASR_PLUGIN_TRY(device_.calls->load_rows, &move, stream_.handle());
-  TRT_ASR_TRY(run_chunks(frames * config_.rules.max_symbols_per_frame));
+  if (frames > 0) TRT_ASR_TRY(run_chunks(frames * config_.rules.max_symbols_per_frame));
   TRT_ASR_PLUGIN_TRY(device_.calls->store_rows, &move, stream_.handle());
   return read_device_rows(rows, stream_, *slots_, device_rows);
 }

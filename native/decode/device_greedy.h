@@ -14,7 +14,7 @@
 #include "decode/graph_layout.h"
 #include "decode/greedy_transducer.h"
 #include "engine/cuda/device.h"
-#include "engine/tensorrt/trt_engine.h"
+#include "engine/tensorrt/runtime.h"
 
 namespace trt_asr {
 
@@ -32,7 +32,8 @@ class DeviceGreedy final : public DeviceDecoder {
   [[nodiscard]] Status reset(SlotId slot) noexcept override { return slots_->reset(slot); }
   [[nodiscard]] Status fork(SlotId from, SlotId to) noexcept override { return slots_->fork(from, to); }
 
-  /// `encoded_BTD` may lie in host memory (contiguous; it is copied) or in device memory (any strides; work
+  /// `encoded_BTD` may lie in host memory (contiguous; it is copied, for comparisons: memory for it is
+  /// claimed when there is more than before) or in device memory (any strides; work
   /// that fills it has to be on the decoder's stream).
   [[nodiscard]] Status decode(const TensorView& encoded_BTD, std::span<DecodeRow> rows) noexcept override;
   [[nodiscard]] Status decode_flagged(const TensorView& encoded_BTD, const std::int32_t* encoded_flags,
@@ -49,10 +50,9 @@ class DeviceGreedy final : public DeviceDecoder {
     void* counts_in = nullptr;  ///< [B] i32, all 1.
     TrtAsrStates batch{};
     TrtAsrStates next{};
-    void* frames = nullptr;          ///< [B, D]
-    void* logits = nullptr;          ///< [B, C]
-    void* staged_encoded = nullptr;  ///< [B, T, D] f32, for encoded frames in host memory.
-    void* ignored = nullptr;         ///< What nobody reads of the graphs' outputs.
+    void* frames = nullptr;   ///< [B, D]
+    void* logits = nullptr;   ///< [B, C]
+    void* ignored = nullptr;  ///< What nobody reads of the graphs' outputs.
     TrtAsrDecodeRow* host_rows = nullptr;
     TrtAsrEncoded* host_encoded = nullptr;
     TrtAsrSummary* host_summary = nullptr;
@@ -99,8 +99,9 @@ class DeviceGreedy final : public DeviceDecoder {
 
   cuda::Memory device_memory_;
   cuda::Memory pinned_memory_;
-  std::vector<Steps> steps_;  ///< Greatest first.
-  Steps* now_ = nullptr;      ///< What the next steps run with.
+  cuda::Memory staged_encoded_;  ///< [B, T, D] f32: encoded frames that lay in host memory.
+  std::vector<Steps> steps_;     ///< Greatest first.
+  Steps* now_ = nullptr;         ///< What the next steps run with.
   const GraphLayout* predictor_layout_ = nullptr;
   const GraphLayout* joint_layout_ = nullptr;
   Buffers buffers_;

@@ -87,7 +87,12 @@ Status read_device_rows(std::span<DecodeRow> rows, const cuda::Stream& stream, D
       continue;
     }
     const auto count = static_cast<std::size_t>(told.tokens_count);
-    TRT_ASR_REQUIRE(count <= row.tokens.size(), internal, "room for tokens", row.tokens.size(), count, "");
+    if (count > row.tokens.size()) {
+      row.error = std::make_shared<const Error>(
+          Error{ErrorCode::internal, "room for tokens", show(row.tokens.size()), show(count), ""});
+      if (first_error == nullptr) first_error = row.error.get();
+      continue;
+    }
     row.tokens_count = count;
     const TrtAsrToken* first = device.host_tokens + index * room;
     for (std::size_t at = 0; at < count; ++at)

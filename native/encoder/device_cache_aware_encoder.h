@@ -26,7 +26,6 @@ class DeviceEncoderCaches : public StreamLedger {
     return channel_ + slot * channel_elements_;
   }
   [[nodiscard]] float* time_LCJ(std::uint32_t slot) const noexcept { return time_ + slot * time_elements_; }
-  [[nodiscard]] std::size_t device_bytes() const noexcept { return memory_.bytes(); }
 
  private:
   explicit DeviceEncoderCaches(const StreamLedger& ledger) noexcept : StreamLedger(ledger) {}

@@ -41,6 +41,10 @@ Result<DeviceEncoder> DeviceEncoder::open(const cuda::Device& device, const cuda
                   "at most the engine's " + largest.text(),
                   show(batch_max) + " rows of " + show(frames_max) + " frames",
                   "Build the engines with larger profiles.");
+  const Shape& least = encoder.plan_->inputs()[encoder.layout_.features].min;
+  TRT_ASR_REQUIRE(least[0] == 1 && least[2] == 1, bad_argument, "batch and window",
+                  "an engine for 1 row of 1 frame and more", "one from " + least.text() + " on",
+                  "Build the engines with profiles that begin at 1.");
   TRT_ASR_TRY(encoder.plan_->check_on_device());
   TRT_ASR_TRY(encoder.claim(batch_max, frames_max));
   TRT_ASR_TRY(encoder.ask(working));
@@ -55,10 +59,8 @@ Status DeviceEncoder::set_shapes(std::int32_t rows, std::int32_t frames) noexcep
 
 /// As many rows as there can be and fewer, as long as a window and shorter.
 Status DeviceEncoder::ask(trt::WorkingMemory& working) noexcept {
-  const Shape& least = plan_->inputs()[layout_.features].min;
   for (const std::int32_t rows : trt::sizes_up_to(batch_max_)) {
     for (const std::int32_t frames : trt::sizes_up_to(frames_max_)) {
-      if (rows < least[0] || frames < least[2]) continue;
       TRT_ASR_TRY(set_shapes(rows, frames));
       TRT_ASR_TRY(context_.ask(working));
     }

@@ -89,16 +89,17 @@ Status DeviceLogMel::put(std::int32_t row, const SignalPart& part, std::size_t f
   const auto heard = part.samples.subspan(begin - part.origin, end - begin);
   const std::size_t offset = static_cast<std::size_t>(row) * samples_max_;
   std::copy(heard.begin(), heard.end(), host_samples_ + offset);
+  // On its way while the next row is put.
+  TRT_ASR_TRY(device_.use());
+  if (!heard.empty())
+    TRT_ASR_TRY(stream_->copy(samples_ + offset, host_samples_ + offset, heard.size() * sizeof(float)));
   signal.samples_offset = static_cast<std::int64_t>(offset);
   signal.samples_count = static_cast<std::int64_t>(heard.size());
   signal.origin = static_cast<std::int64_t>(begin);
   signal.frame_begin = static_cast<std::int64_t>(frame_begin);
   signal.frames = frames;
   signal.padding = padding;
-  if (heard.empty()) return {};
-  // On its way while the next row is put.
-  TRT_ASR_TRY(device_.use());
-  return stream_->copy(samples_ + offset, host_samples_ + offset, heard.size() * sizeof(float));
+  return {};
 }
 
 Status DeviceLogMel::enqueue(std::int32_t count, std::int32_t frames_max, float* features_BMT,

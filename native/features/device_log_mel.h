@@ -2,8 +2,6 @@
 // Log-mel features on a GPU: samples of a batch in, features in device memory out.
 
 #include <cstdint>
-#include <memory>
-#include <vector>
 
 #include "engine/cuda/device.h"
 #include "features/log_mel.h"

@@ -37,7 +37,8 @@ class GpuPipeline {
 
   ~GpuPipeline();
 
-  /// Takes the samples of a row; they are copied. One that is not finite shows when the row is decoded.
+  /// Takes the samples of a row; they are copied, and the last `encode` has to be over. One that is not
+  /// finite shows when the row is decoded.
   [[nodiscard]] Status put(std::int32_t row, std::span<const float> samples) noexcept;
 
   /// Takes of a part of a signal what the first `frames` frames of a chunk need, padding counted.

@@ -29,6 +29,21 @@ class Stopwatch {
   Clock::time_point begin_;
 };
 
+/// Under a guard: nothing of a GPU is called once the process exits.
+Status check_not_exiting() noexcept {
+  TRT_ASR_REQUIRE(!trt::ExitGuard::exiting(), closed, "process", "a process that goes on", "one that exits",
+                  "");
+  return {};
+}
+
+std::span<const float> samples_of(const Task& task) noexcept {
+  return task.heard.samples.subspan(task.window.skip_samples, task.window.encode_samples);
+}
+
+SignalPart part_of(const Task& task) noexcept {
+  return {task.heard.samples, task.heard.origin_samples, task.heard.ended};
+}
+
 /// An outcome that a whole batch shares.
 void fail_all(std::span<Task> tasks, Status& status) noexcept {
   if (status.ok()) return;
@@ -131,14 +146,25 @@ void Lane::compute_features(std::span<Task> tasks) noexcept {
     longest_frames_ = std::max(longest_frames_, task.window.feature_frames);
   }
   for (Task& task : tasks) {
-    if (task.encodes) task.status = task.kind == WindowKind::chunk ? compute_chunk(task) : compute_row(task);
+    if (!task.encodes) continue;
+    task.status = gpu_ != nullptr                  ? put_on_gpu(task)
+                  : task.kind == WindowKind::chunk ? compute_chunk(task)
+                                                   : compute_row(task);
   }
 }
 
-Status Lane::compute_row(const Task& task) noexcept {
-  const auto samples = task.heard.samples.subspan(task.window.skip_samples, task.window.encode_samples);
+Status Lane::put_on_gpu(const Task& task) noexcept {
+  const trt::ExitGuard guard;
+  TRT_ASR_TRY(check_not_exiting());
   const auto row = static_cast<std::int32_t>(task.row);
-  if (gpu_ != nullptr) return gpu_->put(row, samples);
+  if (task.kind == WindowKind::chunk)
+    return gpu_->put_chunk(row, part_of(task), plan_.chunks.span(task.chunk), task.window.feature_frames);
+  return gpu_->put(row, samples_of(task));
+}
+
+Status Lane::compute_row(const Task& task) noexcept {
+  const auto samples = samples_of(task);
+  const auto row = static_cast<std::int32_t>(task.row);
   const auto frames = static_cast<std::size_t>(task.window.feature_frames);
   const auto stride = static_cast<std::size_t>(longest_frames_);
   if (frames == 0) return {};
@@ -156,9 +182,6 @@ Status Lane::compute_row(const Task& task) noexcept {
 
 Status Lane::compute_chunk(const Task& task) noexcept {
   const ChunkPlan::Span span = plan_.chunks.span(task.chunk);
-  const SignalPart part{task.heard.samples, task.heard.origin_samples, task.heard.ended};
-  if (gpu_ != nullptr)
-    return gpu_->put_chunk(static_cast<std::int32_t>(task.row), part, span, task.window.feature_frames);
   const auto padding = static_cast<std::size_t>(span.padding);
   const std::uint64_t end = span.begin + static_cast<std::uint64_t>(task.window.feature_frames) - padding;
   const std::span<float> features_MT = host_->cache_aware->features_MT(static_cast<std::int32_t>(task.row));
@@ -166,12 +189,19 @@ Status Lane::compute_chunk(const Task& task) noexcept {
   const auto bins = static_cast<std::size_t>(model_.contract.features.mel_bins);
   for (std::size_t bin = 0; bin < bins; ++bin)
     std::fill_n(features_MT.begin() + static_cast<std::ptrdiff_t>(bin * stride), padding, 0.0F);
-  return host_->mel.log_mel(part, span.begin, end, features_MT.subspan(padding), stride);
+  return host_->mel.log_mel(part_of(task), span.begin, end, features_MT.subspan(padding), stride);
 }
 
 void Lane::recognize(std::span<Task> tasks) noexcept {
   if (gpu_ != nullptr) {
-    Status status = recognize_on_gpu(tasks);
+    const trt::ExitGuard guard;
+    Status status = check_not_exiting();
+    if (status.ok()) {
+      status = recognize_on_gpu(tasks);
+      // What a failed call left in the stream reads and writes what the next batch does, and slots that
+      // others take.
+      if (!status.ok()) static_cast<void>(gpu_->synchronize().ok());
+    }
     return fail_all(tasks, status);
   }
   const bool any = std::any_of(tasks.begin(), tasks.end(), [](const Task& task) { return task.encodes; });
@@ -282,9 +312,6 @@ void Lane::decode_on_host(std::span<Task> tasks) noexcept {
 }
 
 Status Lane::recognize_on_gpu(std::span<Task> tasks) noexcept {
-  const trt::ExitGuard guard;
-  TRT_ASR_REQUIRE(!trt::ExitGuard::exiting(), closed, "process", "a process that goes on", "one that exits",
-                  "");
   bool any = false;
   for (Task& task : tasks) {
     task.tokens = {};

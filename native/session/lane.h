@@ -110,6 +110,7 @@ class Lane {
 
   [[nodiscard]] Status open_host(const LaneSlots& slots, std::int32_t features_frames_max,
                                  Arena& arena) noexcept;
+  [[nodiscard]] Status put_on_gpu(const Task& task) noexcept;
   [[nodiscard]] Status compute_row(const Task& task) noexcept;
   [[nodiscard]] Status compute_chunk(const Task& task) noexcept;
   [[nodiscard]] Status encode_on_host(std::span<Task> tasks) noexcept;

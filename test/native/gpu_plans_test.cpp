@@ -473,8 +473,11 @@ CASE("a version-compatible plan serves later releases, and no earlier one") {
     const trt::GpuOptions& second = forward ? later : options_of("");
     REQUIRE_OK(opened(with(first, cache, true))->plan(joint_request()));
     const long built = builds();
-    REQUIRE_OK(opened(with(second, cache, false))->engine(joint_request()));
+    const auto engines = opened(with(second, cache, false));
+    REQUIRE_OK(engines->engine(joint_request()));
     CHECK(builds() == built + (forward ? 0 : 1));
+    // Another TensorRT tries a plan anew, on the very same GPU and driver.
+    CHECK_MESSAGE(contains(trials_in(cache.path()), engines->tensorrt().text()), trials_in(cache.path()));
     CHECK(cache.count(".plan") == (forward ? 1 : 2));
     // The release that made it takes it, too.
     REQUIRE_OK(opened(with(first, cache, false))->engine(joint_request()));

@@ -13,7 +13,7 @@ const SHIPPED = /^(trt_asr\.node|libtrt_asr_onnxruntime\.(so|dylib)|trt_asr_onnx
 
 // prebuildify says for which processor.
 const { PREBUILD_ARCH: arch = process.arch } = process.env;
-const status = buildAddon({ arch });
+const status = buildAddon(arch === process.arch ? {} : { arch, cuda: false });
 if (status === 0) {
   const from = path.dirname(places(arch).addon);
   const to = path.join(process.cwd(), 'build', 'Release');

@@ -22,6 +22,13 @@ const STRIP = { arm64: 'aarch64-linux-gnu-strip' };
 const licences = path.join(__dirname, 'licenses');
 
 function main() {
+  const toolchain = path.join(__dirname, `${process.platform}-${arch}.cmake`);
+  if (arch !== process.arch && !fs.existsSync(toolchain)) {
+    process.stderr.write(
+      `prebuild: no toolchain for ${process.platform}-${arch}: expected ${toolchain}. Name no processor for this machine's, or arm64 on Linux.\n`,
+    );
+    return 1;
+  }
   fs.rmSync(stage, { recursive: true, force: true });
   fs.rmSync(target, { recursive: true, force: true });
   fs.mkdirSync(stage, { recursive: true });

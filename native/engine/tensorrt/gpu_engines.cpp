@@ -219,7 +219,8 @@ Result<Plan> GpuEngines::find_or_build(const GraphRequest& request, bool rebuild
   wanted.cache = options_.cache;
   wanted.build = [&](const PlanSink& sink) { return build(request, key, profiles, sink); };
   if (options_.targets.empty()) {
-    wanted.check.where = where();
+    // Another TensorRT may make something else of a plan that it takes over.
+    wanted.check.where = where() + ", " + tensorrt().text();
     wanted.check.run = [&](std::span<const std::byte> bytes, const PlanKey& of) {
       return try_plan(request, bytes, of);
     };

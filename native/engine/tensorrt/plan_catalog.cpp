@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <ctime>
 #include <exception>
+#include <limits>
 #include <set>
 #include <system_error>
 
@@ -23,15 +24,14 @@ namespace fs = std::filesystem;
 // a plan for every GPU, precision, profile and release in use. WHY: a search at every open is bounded.
 constexpr std::size_t files_max = 4096;
 constexpr std::int64_t day_seconds = 86'400;
-constexpr const char* timings_kind = "timing_cache";
-constexpr const char* kernels_kind = "runtime_cache";
 
-Result<std::vector<fs::path>> entries_of(const fs::path& folder) {
+Result<std::vector<fs::path>> entries_of(const fs::path& folder,
+                                         std::size_t most = std::numeric_limits<std::size_t>::max()) {
   std::error_code failed;
   std::vector<fs::path> entries;
   for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) {
     entries.push_back(entry->path());
-    if (entries.size() == files_max) break;
+    if (entries.size() == most) break;
   }
   if (failed) return folder_error(folder, failed.value());
   std::sort(entries.begin(), entries.end());
@@ -191,7 +191,7 @@ Result<std::vector<CachedFile>> list_plans(const fs::path& cache, const std::str
 std::vector<PlanKey> keys_that_run(const PlanKey& wanted, const fs::path& folder,
                                    const PlanMachine& machine) {
   std::vector<PlanKey> keys;
-  const auto entries = entries_of(folder);
+  const auto entries = entries_of(folder, files_max);
   const auto wanted_text = plan_key_text(wanted);
   if (!entries.ok() || !wanted_text.ok()) return keys;
   for (const fs::path& path : entries.value()) {

@@ -13,6 +13,8 @@
 namespace trt_asr {
 
 inline constexpr const char* plan_kind = "plan";
+inline constexpr const char* timings_kind = "timing_cache";
+inline constexpr const char* kernels_kind = "runtime_cache";
 
 /// A sealed file of the cache, as its header tells of it; its payload is not read.
 struct CachedFile {

@@ -103,7 +103,7 @@ void aim(PlanKey& key, const PlanMachine& machine);
 /// SHA-256 of a key's text: the name of the plan's file.
 [[nodiscard]] std::string plan_key_digest(const std::string& text);
 
-/// The version line of a key's text, for `prune_plans`.
+/// The version line of a key's text.
 [[nodiscard]] std::string tensorrt_text(const PlanKey& key);
 
 /// `name: value` with both escaped, and the end of the line.

@@ -230,7 +230,7 @@ struct BlobPlace {
     if (!is_timing) text += key_line("plan", plan_key_digest(place.text));
     const fs::path folder = place.plan.parent_path();
     fs::path path = folder / (plan_key_digest(text) + (is_timing ? ".timing" : ".kernels"));
-    return BlobPlace{is_timing ? "timing_cache" : "runtime_cache", std::move(text), std::move(path)};
+    return BlobPlace{is_timing ? timings_kind : kernels_kind, std::move(text), std::move(path)};
   }
 };
 

@@ -126,8 +126,8 @@ class LoadedPlan {
 /// CONTRACT: all runs of the contexts that share it are on one stream. SOURCE: NvInferRuntime.h on
 /// setDeviceMemoryV2: the memory is in use from enqueueV3 until the run is complete, and nothing stays in it
 /// from run to run; at the end of a run the stream waits for TensorRT's auxiliary streams (setAuxStreams),
-/// and a CUDA graph that a run was captured in is launched into that stream, too. WHY: a sum of three would
-/// be claimed where never more than one is in use. TODO: none.
+/// and a CUDA graph that a run was captured in is launched into that stream, too. WHY: a sum over all
+/// contexts would be claimed where never more than one is in use. TODO: none.
 class WorkingMemory {
  public:
   /// To be called before `claim`.
