@@ -211,12 +211,7 @@ Status DeviceCacheAwareEncoder::bind(std::int64_t rows) noexcept {
   TRT_ASR_TRY(output(layout_.next_channel, next_channel_, channel));
   TRT_ASR_TRY(output(layout_.next_time, next_time_, time));
   TRT_ASR_TRY(output(layout_.next_channel_len, told_.next_channel_len, {rows}));
-  encoded_BTD_ = {};
-  encoded_BTD_.data = encoded_;
-  encoded_BTD_.space = MemorySpace::device;
-  encoded_BTD_.shape = {rows, frames, width};
-  encoded_BTD_.strides =
-      encoder.time_last ? Shape{frames * width, 1, frames} : Shape{frames * width, width, 1};
+  encoded_BTD_ = encoded_view(encoded_, {rows, frames, width}, encoder.time_last);
   return {};
 }
 

@@ -8,6 +8,17 @@
 
 namespace trt_asr {
 
+TensorView encoded_view(void* encoded, const Shape& shape_BTD, bool time_last) noexcept {
+  const std::int64_t frames = shape_BTD[1];
+  const std::int64_t width = shape_BTD[2];
+  TensorView view;
+  view.data = encoded;
+  view.space = MemorySpace::device;
+  view.shape = shape_BTD;
+  view.strides = time_last ? Shape{frames * width, 1, frames} : Shape{frames * width, width, 1};
+  return view;
+}
+
 Status check_encoded(const cuda::Device& device, const cuda::Stream& stream, const TensorView& encoded_BTD,
                      const std::int32_t* counts, std::int32_t* flags) noexcept {
   TrtAsrCheck check{};
@@ -147,12 +158,7 @@ Status DeviceEncoder::enqueue() noexcept {
                   "The contract's subsampling, or causal_subsampling, does not describe this graph.");
   TRT_ASR_TRY(context_.enqueue(stream_->handle()));
 
-  encoded_BTD_ = {};
-  encoded_BTD_.data = encoded_;
-  encoded_BTD_.space = MemorySpace::device;
-  encoded_BTD_.shape = {rows_, frames, width};
-  encoded_BTD_.strides =
-      layout_.time_last ? Shape{frames * width, 1, frames} : Shape{frames * width, width, 1};
+  encoded_BTD_ = encoded_view(encoded_, {rows_, frames, width}, layout_.time_last);
   return check_encoded(device_, *stream_, encoded_BTD_, counts_, flags_);
 }
 

@@ -11,6 +11,9 @@
 
 namespace trt_asr {
 
+/// An encoder's output in device memory as [B, T, D]; `time_last`: it lies as [B, D, T].
+[[nodiscard]] TensorView encoded_view(void* encoded, const Shape& shape_BTD, bool time_last) noexcept;
+
 /// Starts the check of an encoder's output, f32 in device memory: a row of which one of the first counts[row]
 /// frames is not finite gets a flag. `counts` and `flags`: i32 [rows] in device memory.
 [[nodiscard]] Status check_encoded(const cuda::Device& device, const cuda::Stream& stream,

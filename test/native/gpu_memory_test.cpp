@@ -5,15 +5,15 @@
 
 #include "check.h"
 #include "golden.h"
-#include "gpu_fixture.h"
+#include "gpu_sessions_fixture.h"
 #include "session/gpu_pipeline.h"
-#include "sessions_fixture.h"
 
 using namespace fixture;
 using namespace trt_asr;
 using gpu_fixture::counter;
 using gpu_fixture::Folder;
 using gpu_fixture::Tidy;
+using gpu_fixture::transcribe;
 using gpu_fixture::Variable;
 
 namespace {
@@ -71,16 +71,6 @@ std::size_t whole_bytes(const Model& model) {
     most = std::max(most, std::dynamic_pointer_cast<TrtEngine>(engine)->plan()->context_bytes());
   }
   return most;
-}
-
-std::unique_ptr<Outcome> transcribe(Recognizer& recognizer, Listener& listener,
-                                    std::span<const float> samples) {
-  auto outcome = std::make_unique<Outcome>();
-  const auto id = recognizer.start(outcome.get());
-  REQUIRE_OK(id);
-  REQUIRE_OK(feed(recognizer, listener, id.value(), *outcome, samples, 100000));
-  listener.wait(*outcome);
-  return outcome;
 }
 
 std::vector<Token> tokens_of(const RecognizerConfig& config, std::span<const float> samples) {

@@ -7,13 +7,13 @@
 #include "allocation_counter.h"
 #include "check.h"
 #include "golden.h"
-#include "gpu_fixture.h"
-#include "sessions_fixture.h"
+#include "gpu_sessions_fixture.h"
 
 using namespace fixture;
 using gpu_fixture::devices;
 using gpu_fixture::Folder;
 using gpu_fixture::Tidy;
+using gpu_fixture::transcribe;
 using gpu_fixture::Variable;
 using trt_asr::Precision;
 
@@ -34,16 +34,6 @@ RecognizerConfig on_gpu(RecognizerConfig config, Precision precision = Precision
   gpu.prediction.batch = {1, 1, 4};
   config.model.gpu = gpu;
   return config;
-}
-
-std::unique_ptr<Outcome> transcribe(Recognizer& recognizer, Listener& listener,
-                                    std::span<const float> samples) {
-  auto outcome = std::make_unique<Outcome>();
-  const auto id = recognizer.start(outcome.get());
-  REQUIRE_OK(id);
-  REQUIRE_OK(feed(recognizer, listener, id.value(), *outcome, samples, 100000));
-  listener.wait(*outcome);
-  return outcome;
 }
 
 bool same_tokens(const Outcome& a, const Outcome& b) {
@@ -337,20 +327,5 @@ CASE("a run that fails ends its utterance with the reason, and the next one is s
 }
 
 CASE("too little device memory: refused as that at whichever engine it ends, and nothing stays") {
-  const Tidy tidy;
-  Listener listener;
-  REQUIRE_OK(Recognizer::open(on_gpu(tiny_ours()), listener.sink()));
-  const std::size_t live = devices().device_bytes_live();
-  int refused = 0;
-  bool is_open = false;
-  for (std::size_t room = 1024; !is_open && room < (std::size_t{1} << 34); room *= 3) {
-    const Variable little("STAND_IN_DEVICE_BYTES", std::to_string(live + room));
-    const auto recognizer = Recognizer::open(on_gpu(tiny_ours()), listener.sink());
-    is_open = recognizer.ok();
-    if (is_open) break;
-    ++refused;
-    CHECK_MESSAGE(recognizer.error().code == ErrorCode::device_memory, recognizer.error().message());
-    CHECK(devices().device_bytes_live() == live);
-  }
-  CHECK(is_open && refused >= 3);
+  gpu_fixture::check_little_memory(on_gpu(tiny_ours()));
 }

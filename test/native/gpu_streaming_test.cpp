@@ -6,8 +6,7 @@
 #include "allocation_counter.h"
 #include "check.h"
 #include "golden.h"
-#include "gpu_fixture.h"
-#include "sessions_fixture.h"
+#include "gpu_sessions_fixture.h"
 
 using namespace fixture;
 using gpu_fixture::builds;
@@ -418,20 +417,5 @@ CASE("fp16: few tokens of demo-en-streaming are others") {
 }
 
 CASE("too little device memory: refused as that, and nothing stays") {
-  const Tidy tidy;
-  Listener listener;
-  REQUIRE_OK(Recognizer::open(on_gpu(cached_rnnt()), listener.sink()));
-  const std::size_t live = devices().device_bytes_live();
-  int refused = 0;
-  bool is_open = false;
-  for (std::size_t room = 1024; !is_open && room < (std::size_t{1} << 34); room *= 3) {
-    const Variable little("STAND_IN_DEVICE_BYTES", std::to_string(live + room));
-    const auto recognizer = Recognizer::open(on_gpu(cached_rnnt()), listener.sink());
-    is_open = recognizer.ok();
-    if (is_open) break;
-    ++refused;
-    CHECK_MESSAGE(recognizer.error().code == ErrorCode::device_memory, recognizer.error().message());
-    CHECK(devices().device_bytes_live() == live);
-  }
-  CHECK(is_open && refused >= 3);
+  gpu_fixture::check_little_memory(on_gpu(cached_rnnt()));
 }

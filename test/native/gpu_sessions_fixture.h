@@ -1,0 +1,42 @@
+#pragma once
+// Recognisers on a GPU that is none.
+
+#include "gpu_fixture.h"
+#include "sessions_fixture.h"
+
+namespace gpu_fixture {
+
+/// A recording from its first sample to its last event.
+inline std::unique_ptr<fixture::Outcome> transcribe(trt_asr::Recognizer& recognizer,
+                                                    fixture::Listener& listener,
+                                                    std::span<const float> samples) {
+  auto outcome = std::make_unique<fixture::Outcome>();
+  const auto id = recognizer.start(outcome.get());
+  REQUIRE_OK(id);
+  REQUIRE_OK(fixture::feed(recognizer, listener, id.value(), *outcome, samples, 100000));
+  listener.wait(*outcome);
+  return outcome;
+}
+
+/// With more and more device memory: refused as too little, with nothing left behind, until it opens.
+inline void check_little_memory(const trt_asr::RecognizerConfig& config) {
+  const Tidy tidy;
+  fixture::Listener listener;
+  // Engines are built and known before memory is short.
+  REQUIRE_OK(trt_asr::Recognizer::open(config, listener.sink()));
+  const std::size_t live = devices().device_bytes_live();
+  int refused = 0;
+  bool is_open = false;
+  for (std::size_t room = 1024; !is_open && room < (std::size_t{1} << 34); room *= 3) {
+    const Variable little("STAND_IN_DEVICE_BYTES", std::to_string(live + room));
+    const auto recognizer = trt_asr::Recognizer::open(config, listener.sink());
+    is_open = recognizer.ok();
+    if (is_open) break;
+    ++refused;
+    CHECK_MESSAGE(recognizer.error().code == trt_asr::ErrorCode::device_memory, recognizer.error().message());
+    CHECK(devices().device_bytes_live() == live);
+  }
+  CHECK(is_open && refused >= 3);
+}
+
+}  // namespace gpu_fixture
