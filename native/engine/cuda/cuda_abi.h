@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /// Raised with every change of what is declared here or in cuda_kernels_abi.h.
-#define TRT_ASR_CUDA_ABI 2u
+#define TRT_ASR_CUDA_ABI 3u
 /// The one symbol of the library: `const TrtAsrCudaLibrary* trt_asr_cuda_library(void)`.
 #define TRT_ASR_CUDA_ENTRY "trt_asr_cuda_library"
 
@@ -104,6 +104,10 @@ typedef struct TrtAsrCudaLibrary {
   int32_t (*gather)(const TrtAsrGather* given, TrtAsrStream stream, TrtAsrFailure* failure);
   int32_t (*decide)(const TrtAsrDecide* given, TrtAsrStream stream, TrtAsrFailure* failure);
   int32_t (*commit)(const TrtAsrCommit* given, TrtAsrStream stream, TrtAsrFailure* failure);
+  /// A prediction network without engines. `search_start` after `load_rows`: projects the rows' frames and
+  /// their states; `search_step`: one step of each row.
+  int32_t (*search_start)(const TrtAsrSearch* given, TrtAsrStream stream, TrtAsrFailure* failure);
+  int32_t (*search_step)(const TrtAsrSearch* given, TrtAsrStream stream, TrtAsrFailure* failure);
   int32_t (*summarize)(const TrtAsrSummarize* given, TrtAsrStream stream, TrtAsrFailure* failure);
   int32_t (*check)(const TrtAsrCheck* given, TrtAsrStream stream, TrtAsrFailure* failure);
   /// Both kernels of CTC, after `load_rows`.

@@ -51,9 +51,9 @@ typedef struct TrtAsrDecodeRow {
   int32_t label;         ///< Out: label of the last step; -1 for blank and for a row that did nothing.
   int32_t last_token;    ///< Out.
   int32_t tokens_count;  ///< Out.
-  int32_t reserved;
-  int64_t frame;  ///< Out: frame of the next step, within the row; frame - frame_end is the carry.
-  int64_t steps;  ///< Out: steps so far.
+  int32_t side;          ///< Out: where the batch's state of this row lies; 0 where states have one side.
+  int64_t frame;         ///< Out: frame of the next step, within the row; frame - frame_end is the carry.
+  int64_t steps;         ///< Out: steps so far.
 } TrtAsrDecodeRow;
 
 /// Extents of a predictor's state. A predicted_width of 0 means a fused model, which has no output of the
@@ -88,6 +88,11 @@ typedef struct TrtAsrMoveRows {
   TrtAsrStateDims dims;          ///< layers = 0: no state is moved (CTC).
   TrtAsrStates slots;
   TrtAsrStates batch;
+  /// Where the batch's states have two sides (TrtAsrSearch): rows between them, so that the state of row i on
+  /// side s is that of row s * side_rows + i; and whether the slots' states are those before the last token,
+  /// as a fused graph has them, and not those after it. Else 0 and 0.
+  int32_t side_rows;
+  int32_t behind;
   int32_t* slot_tokens;        ///< Last token [slots_count]; null with CTC.
   int32_t* slot_carry_frames;  ///< [slots_count]; null with CTC.
   void* tokens;  ///< Token input of the graph [rows_count]: a valid token from the beginning. May be null.
@@ -143,6 +148,73 @@ typedef struct TrtAsrCommit {
   void* tokens;  ///< Fused model: token input of the graph [rows_count]. Split: null.
   int32_t tokens_i64;
 } TrtAsrCommit;
+
+/// CONTRACT: how the matrices of a prediction network are packed, and how much of one the kernels take.
+/// SOURCE: none, not run on a GPU yet. WHY: a thread reads 8 inputs of its output at once, a warp 32 outputs
+/// side by side; what is larger than the limits is left to engines. TODO: measure on a GPU.
+#define TRT_ASR_TILE_OUTPUTS 32
+#define TRT_ASR_TILE_INPUTS 8
+#define TRT_ASR_LSTM_LAYERS_MAX 4
+#define TRT_ASR_FRAMES_AHEAD_MAX 8
+/// Most inputs of a matrix: as many numbers of 8 vectors, and the sums over them, are in shared memory.
+#define TRT_ASR_NETWORK_INPUTS_MAX 2560
+
+/// A matrix [inputs, outputs] in tiles: (k, n) at ((n / 32 * groups + k / 8) * 32 + n % 32) * 8 + k % 8,
+/// groups = ceil(inputs / 8). What is beyond inputs and outputs is zero. Aligned to 16 bytes.
+typedef struct TrtAsrMatrix {
+  const void* weights;  ///< Null: there is no such matrix.
+  const float* bias;    ///< [outputs], or null.
+  int32_t dtype;
+  int32_t inputs;
+  int32_t outputs;
+} TrtAsrMatrix;
+
+/// Predictor and joint: embedding, LSTM layers, perhaps a projection; frame and prediction projected, added,
+/// relu, classes. Sums are float32 whatever the weights are.
+typedef struct TrtAsrNetwork {
+  const float* embedding;  ///< [embedding_rows, embedding_width]
+  int32_t embedding_rows;  ///< V + 1
+  int32_t embedding_width;
+  int32_t layers;                               ///< 1 to TRT_ASR_LSTM_LAYERS_MAX
+  int32_t width;                                ///< H, of every layer.
+  TrtAsrMatrix gates[TRT_ASR_LSTM_LAYERS_MAX];  ///< Over [x, h]; output 4 * unit + gate, the gates being
+                                                ///< input, output, forget, cell.
+  TrtAsrMatrix projection;                      ///< Of the predictor's output; or none.
+  TrtAsrMatrix joint_encoder;                   ///< D -> J; none: frames come with J numbers.
+  TrtAsrMatrix joint_predictor;                 ///< P -> J
+  TrtAsrMatrix joint_out;                       ///< J -> V + 1 + K
+} TrtAsrNetwork;
+
+/// What a tile of 32 classes says of one frame.
+typedef struct TrtAsrTileChoice {
+  double sum;     ///< Of exp(logit - best) over its tokens.
+  float best;     ///< Of its tokens.
+  int32_t index;  ///< First class with it; -1: the tile has no token.
+  int32_t finite;
+  int32_t reserved;
+} TrtAsrTileChoice;
+
+/// The search of a batch over a prediction network, without engines between its kernels. `load_rows`, with
+/// side_rows = rules.rows_count, goes before `search_start`; then `search_step` until no row is unfinished,
+/// `store_rows`. A step takes each unfinished row to its next label, or `frames_ahead` frames on where these
+/// are all blank, and renews its state where there was a label: from the other side into the row's own.
+typedef struct TrtAsrSearch {
+  TrtAsrNetwork network;
+  TrtAsrDecide rules;            ///< Its rows and tokens; logits and candidates are null.
+  const TrtAsrEncoded* encoded;  ///< float32
+  int32_t encoder_width;         ///< D
+  int32_t behind;                ///< As in TrtAsrMoveRows.
+  int32_t frames_ahead;          ///< 1, 2, 4 or 8: frames that a step looks at.
+  int32_t frames_room;           ///< Frames of a row that `frames` has room for; no row's range is longer.
+  TrtAsrStates states;           ///< Of 2 * rows_count rows: two sides, float32. `predicted` is what the
+                                 ///< predictor gives, [2 * rows_count, P], for fused graphs too.
+  float* frames;                 ///< [rows_count, frames_room, J]: frames through joint_encoder, by their
+                                 ///< place behind frame_begin.
+  float* predicted;              ///< [rows_count, J]: predicted through joint_predictor.
+  TrtAsrTileChoice* choices;     ///< [rows_count, frames_ahead, tiles of joint_out]
+  float* durations;              ///< [rows_count, frames_ahead, K]: logits.
+  int32_t* arrivals;             ///< [rows_count], 0 at first and after each step.
+} TrtAsrSearch;
 
 /// What the host reads of a batch.
 typedef struct TrtAsrSummary {
