@@ -30,7 +30,8 @@ class DeviceCtc final : public DeviceDecoder {
   [[nodiscard]] Status decode_flagged(const TensorView& log_probs_BTC, const std::int32_t* encoded_flags,
                                       std::span<DecodeRow> rows) noexcept override;
   [[nodiscard]] bool holds_back() const noexcept override { return true; }
-  [[nodiscard]] bool captured() const noexcept override { return false; }
+  [[nodiscard]] const SearchReport& report() const noexcept override { return report_; }
+  [[nodiscard]] std::size_t device_bytes() const noexcept override { return device_memory_.bytes(); }
 
  private:
   DeviceCtc(const cuda::Device& device, const cuda::Stream& stream, const DecodeRules& rules,
@@ -48,6 +49,7 @@ class DeviceCtc final : public DeviceDecoder {
   cuda::Memory device_memory_;
   cuda::Memory pinned_memory_;
   DeviceRows rows_;
+  SearchReport report_;
   TrtAsrCtcBest* best_ = nullptr;  ///< [B, frames_max]
 };
 

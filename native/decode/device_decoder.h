@@ -4,13 +4,21 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "decode/device_slots.h"
 #include "decode/greedy_decoder.h"
 #include "engine/cuda/device.h"
+#include "engine/cuda/network.h"
 #include "engine/tensorrt/runtime.h"
 
 namespace trt_asr {
+
+/// CONTRACT: batches up to this many rows run over our own kernels where the network is known to them.
+/// SOURCE: none, not run on a GPU yet. WHY: a step of few rows is bound by the launches of its kernels, of
+/// which there are four instead of eighteen; with many rows TensorRT's products are the faster ones. TODO:
+/// measure 1 to 32 on a GPU.
+inline constexpr std::int32_t kernel_rows_max = 8;
 
 /// The plans of the prediction side; `joint` is null when one graph does both, both are for CTC.
 struct DevicePlans {
@@ -19,6 +27,18 @@ struct DevicePlans {
   /// What they work in, shared with other contexts of the same stream, which have asked for their part; it is
   /// claimed by a decoder that has plans. Null: memory of the decoder's own.
   std::shared_ptr<trt::WorkingMemory> memory = nullptr;
+  /// The same for the kernels of the search, which run batches of up to `network_rows_max` rows. Null: none
+  /// are run.
+  std::shared_ptr<const cuda::Network> network = nullptr;
+  std::int32_t network_rows_max = kernel_rows_max;
+  std::string network_remarks = {};  ///< Why there is none.
+};
+
+/// How a decoder runs, for validations.
+struct SearchReport {
+  std::int32_t kernel_rows = 0;  ///< Batches up to this many rows run over kernels of ours alone.
+  bool captured = false;         ///< The steps run as CUDA graphs; else they are launched one by one.
+  std::string remarks;           ///< Why something slower runs than could; empty where nothing does.
 };
 
 class DeviceDecoder : public GreedyDecoder {
@@ -32,8 +52,8 @@ class DeviceDecoder : public GreedyDecoder {
   /// Whether a token waits for what follows it, so that a row without frames may have something to give.
   [[nodiscard]] virtual bool holds_back() const noexcept = 0;
 
-  /// Whether the decoder's steps run as a CUDA graph; else they are launched one by one.
-  [[nodiscard]] virtual bool captured() const noexcept = 0;
+  [[nodiscard]] virtual const SearchReport& report() const noexcept = 0;
+  [[nodiscard]] virtual std::size_t device_bytes() const noexcept = 0;
 };
 
 /// The decoder of a model's rule, over `batch_max` rows of `frames_max` encoder frames. `stream` outlives it.

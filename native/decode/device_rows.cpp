@@ -66,7 +66,9 @@ Status write_device_rows(std::span<const DecodeRow> rows, std::size_t count, con
     out.frame_origin = row.frame_origin;
     out.ends = row.ends ? 1 : 0;
   }
-  std::fill(device.host_rows + rows.size(), device.host_rows + count, TrtAsrDecodeRow{});
+  TrtAsrDecodeRow none{};
+  none.label = -1;
+  std::fill(device.host_rows + rows.size(), device.host_rows + count, none);
   return stream.copy(device.rows, device.host_rows, count * sizeof(TrtAsrDecodeRow));
 }
 

@@ -56,8 +56,12 @@ Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, const
   const std::int32_t window_frames = model.encoder == nullptr ? 0 : self->encoded_frames(samples_max);
   const std::int32_t chunk_frames =
       model.streaming_encoder == nullptr ? 0 : contract.streaming->plan.output_frames;
-  const DevicePlans plans{plan_of(model.transducer.predictor), plan_of(model.transducer.joint),
-                          self->working_memory_};
+  const DevicePlans plans{plan_of(model.transducer.predictor),
+                          plan_of(model.transducer.joint),
+                          self->working_memory_,
+                          model.network,
+                          model.network_rows_max,
+                          model.network_remarks};
   TRT_ASR_ASSIGN(self->decoder_,
                  open_device_decoder(self->device_, self->stream_, plans, contract.decoder, slots.decoder,
                                      batch_max, std::max(window_frames, chunk_frames)));
@@ -106,7 +110,7 @@ std::int32_t GpuPipeline::encoded_frames(std::size_t samples) const noexcept {
 }
 
 std::size_t GpuPipeline::device_bytes() const noexcept {
-  return mel_->device_bytes() + working_memory_->bytes() +
+  return mel_->device_bytes() + working_memory_->bytes() + decoder_->device_bytes() +
          (encoder_.has_value() ? encoder_->device_bytes() : 0) +
          (cache_aware_.has_value() ? cache_aware_->device_bytes() : 0);
 }

@@ -76,8 +76,8 @@ class GpuPipeline {
   [[nodiscard]] Status synchronize() const noexcept { return stream_.synchronize(); }
 
   [[nodiscard]] std::int32_t encoded_frames(std::size_t samples) const noexcept;
-  [[nodiscard]] bool captured() const noexcept { return decoder_->captured(); }
-  /// Of features, encoders, and what all engines work in.
+  [[nodiscard]] const SearchReport& search_report() const noexcept { return decoder_->report(); }
+  /// Of features, encoders, decoder, and what all engines work in.
   [[nodiscard]] std::size_t device_bytes() const noexcept;
   /// Of these, what the engines work in.
   [[nodiscard]] std::size_t working_bytes() const noexcept { return working_memory_->bytes(); }

@@ -145,6 +145,11 @@ Result<std::shared_ptr<Engine>> GraphLoader::prediction(const char* graph, const
   return std::shared_ptr<Engine>(std::move(engine));
 }
 
+Result<std::shared_ptr<const cuda::Network>> GraphLoader::network(const std::string& predictor,
+                                                                  const std::string& joint) const noexcept {
+  return gpu_->network(predictor, joint);
+}
+
 Result<Plan> GraphLoader::plan_encoder(const std::string& path, const EncoderConfig& encoder,
                                        bool rebuild) const noexcept {
   return gpu_->plan(encoder_request(path, encoder), rebuild);

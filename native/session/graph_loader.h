@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "decode/greedy_decoder.h"
+#include "decode/device_decoder.h"
 #include "encoder/cache_aware_encoder.h"
 #include "encoder/encoder.h"
 #include "engine/cpu_engines.h"
@@ -23,6 +23,8 @@ struct GpuConfig {
   /// Runs the stages one by one with everything in between on the host, as on the CPU: slow, and the oracle
   /// of the fast way.
   bool stepwise = false;
+  /// Batches up to this many rows search over kernels of ours, where the network is known to them; 0: none.
+  std::int32_t network_rows_max = kernel_rows_max;
 };
 
 class GraphLoader {
@@ -45,6 +47,11 @@ class GraphLoader {
   /// Predictor, joint, or both in one.
   [[nodiscard]] Result<std::shared_ptr<Engine>> prediction(const char* graph, const std::string& path,
                                                            const DecodeRules& rules) const noexcept;
+
+  /// Predictor and joint for the kernels of the search. Precondition: there is a GPU. Errors: those of
+  /// cuda::Network::load.
+  [[nodiscard]] Result<std::shared_ptr<const cuda::Network>> network(const std::string& predictor,
+                                                                     const std::string& joint) const noexcept;
 
   /// The GPU, or nothing.
   [[nodiscard]] std::optional<cuda::Device> device() const noexcept;

@@ -211,9 +211,21 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
     in_stages = in_stages || (rules.rule == DecodeRule::ctc && layout.time_last);
   }
   if (!in_stages) device = loader.device();
-  return std::shared_ptr<const Model>(new Model{std::move(encoder), std::move(streaming),
-                                                std::move(transducer), std::move(tokenizer),
-                                                std::move(contract), device});
+  std::shared_ptr<const cuda::Network> network;
+  std::string network_remarks;
+  const std::int32_t network_rows_max = device.has_value() ? config.gpu->network_rows_max : 0;
+  if (network_rows_max > 0 && transducer.predictor != nullptr) {
+    auto loaded = loader.network(files.predictor, files.joint);
+    // The engines do all that the network does.
+    if (loaded.ok()) {
+      network = loaded.take();
+    } else {
+      network_remarks = loaded.error().message();
+    }
+  }
+  return std::shared_ptr<const Model>(new Model{
+      std::move(encoder), std::move(streaming), std::move(transducer), std::move(network),
+      std::move(network_remarks), network_rows_max, std::move(tokenizer), std::move(contract), device});
 }
 
 std::size_t Model::frame_samples() const noexcept {

@@ -79,6 +79,11 @@ struct Model {
   std::shared_ptr<Engine> encoder;            ///< Of whole utterances, or null.
   std::shared_ptr<Engine> streaming_encoder;  ///< The cache-aware one, or null; one of both is there.
   TransducerEngines transducer;               ///< Both null for CTC.
+  /// The transducer for the kernels of the search; null where `device` is none, and where the graphs are not
+  /// known to them, which `network_remarks` tells.
+  std::shared_ptr<const cuda::Network> network;
+  std::string network_remarks;
+  std::int32_t network_rows_max = 0;
   Tokenizer tokenizer;
   ModelContract contract;
   /// The GPU on which features, encoder and decoder run as one; nothing where the stages run one by one: on

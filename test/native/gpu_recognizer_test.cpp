@@ -40,13 +40,18 @@ bool same_tokens(const Outcome& a, const Outcome& b) {
   return fixture::same_tokens(a.tokens, b.tokens);
 }
 
-/// Clips of a golden set, one after the other, on both; the GPU's tokens have to be the CPU's.
+/// Clips of a golden set, one after the other, on both; the GPU's tokens have to be the CPU's, over engines
+/// and over kernels alone.
 void check_as_on_cpu(const RecognizerConfig& config, const char* set_name, std::size_t clips_min) {
   const Tidy tidy;
   const golden::Set set(set_name);
   Listener listener;
   auto cpu = Recognizer::open(config, listener.sink());
   REQUIRE_OK(cpu);
+  RecognizerConfig over_engines = on_gpu(config);
+  over_engines.model.gpu->network_rows_max = 0;
+  auto engines = Recognizer::open(over_engines, listener.sink());
+  REQUIRE_OK(engines);
   auto gpu = Recognizer::open(on_gpu(config), listener.sink());
   REQUIRE_OK(gpu);
   CHECK(gpu.value()->model().encoder->info().backend == "tensorrt");
@@ -56,10 +61,12 @@ void check_as_on_cpu(const RecognizerConfig& config, const char* set_name, std::
   for (const auto& item : items) {
     const auto samples = set.clip(item[1]);
     const auto wanted = transcribe(*cpu.value(), listener, samples);
-    const auto received = transcribe(*gpu.value(), listener, samples);
-    CHECK_MESSAGE(received->last == EventKind::end, item[1] + " " + received->message);
-    CHECK_MESSAGE(same_tokens(*wanted, *received), config.model.files.encoder + " " + item[1]);
-    CHECK(wanted->window_ends == received->window_ends);
+    for (Recognizer* const one : {engines.value().get(), gpu.value().get()}) {
+      const auto received = transcribe(*one, listener, samples);
+      CHECK_MESSAGE(received->last == EventKind::end, item[1] + " " + received->message);
+      CHECK_MESSAGE(same_tokens(*wanted, *received), config.model.files.encoder + " " + item[1]);
+      CHECK(wanted->window_ends == received->window_ends);
+    }
     tokens += wanted->tokens.size();
   }
   CHECK(tokens > 0);

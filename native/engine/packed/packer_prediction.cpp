@@ -8,6 +8,7 @@
 #include "engine/packed/packer.h"
 #include "engine/packed/packer_prediction_match.h"
 #include "engine/packed/packer_prediction_trace.h"
+#include "engine/packed/packer_prediction_values.h"
 
 namespace trt_asr::packed {
 
@@ -18,8 +19,6 @@ namespace {
 constexpr std::int64_t layers_max = 64;
 constexpr std::int64_t rows_max = std::int64_t{1} << 24;
 constexpr std::int64_t ports_max = 64;
-
-constexpr std::size_t gates_count = 4;
 
 // What a joint has, in one number of the file.
 constexpr std::int64_t joint_projects = 1;
@@ -39,50 +38,6 @@ enum class Form : std::uint8_t {
 WeightType type_of(const SourceMatrix& matrix, PackPrecision precision, Form form) {
   if (matrix.scale != nullptr) return WeightType::s8;
   return precision == PackPrecision::int8 && form != Form::exact ? WeightType::s8 : WeightType::f32;
-}
-
-/// Output `n` of what is packed, in the graph.
-std::size_t output_of(const SourceLinear& linear, std::size_t n) {
-  if (linear.gates.empty()) return n;
-  const std::size_t width = static_cast<std::size_t>(linear.matrix.outputs) / gates_count;
-  return static_cast<std::size_t>(linear.gates[n / width]) * width + n % width;
-}
-
-/// The matrix as it is packed, [K, N].
-template <class Element>
-std::vector<Element> arranged(const SourceLinear& linear, const Element* from) {
-  const auto outputs = static_cast<std::size_t>(linear.matrix.outputs);
-  const auto inputs = static_cast<std::size_t>(linear.inputs);
-  const auto first = static_cast<std::size_t>(linear.first_input);
-  const auto all_inputs = static_cast<std::size_t>(linear.matrix.inputs);
-  std::vector<Element> to(inputs * outputs);
-  for (std::size_t n = 0; n < outputs; ++n) {
-    const std::size_t source = output_of(linear, n);
-    for (std::size_t k = 0; k < inputs; ++k)
-      to[k * outputs + n] = linear.matrix.transposed ? from[source * all_inputs + first + k]
-                                                     : from[(first + k) * outputs + source];
-  }
-  return to;
-}
-
-/// One number for the whole matrix, or one an output, as it is packed.
-template <class To, class From>
-std::vector<To> per_output(const SourceLinear& linear, const std::vector<From>& from) {
-  if (from.size() == 1) return {static_cast<To>(from[0])};
-  std::vector<To> to(from.size());
-  for (std::size_t n = 0; n < to.size(); ++n) to[n] = static_cast<To>(from[output_of(linear, n)]);
-  return to;
-}
-
-Result<std::vector<float>> bias_of(onnx::OnnxFile& file, const SourceLinear& linear) {
-  if (linear.matrix.bias == nullptr) return std::vector<float>();
-  TRT_ASR_ASSIGN(std::vector<float> bias, onnx::read_floats(file, *linear.matrix.bias));
-  const auto outputs = static_cast<std::size_t>(linear.matrix.outputs);
-  if (linear.two_biases) {
-    for (std::size_t n = 0; n < outputs; ++n) bias[n] += bias[outputs + n];
-    bias.resize(outputs);
-  }
-  return per_output<float>(linear, bias);
 }
 
 template <class Element>
@@ -117,8 +72,7 @@ Status fill_linear(onnx::OnnxFile& file, const SourceLinear& linear, WeightType 
                ? pack_published<std::uint8_t>(linear, bytes, published, bias, buffers)
                : pack_published<std::int8_t>(linear, bytes, published, bias, buffers);
   }
-  TRT_ASR_ASSIGN(const std::vector<float> read, onnx::read_floats(file, *matrix.values));
-  const std::vector<float> values = arranged(linear, read.data());
+  TRT_ASR_ASSIGN(const std::vector<float> values, weights_of(file, linear));
   const auto view = view_kn(values.data(), static_cast<std::size_t>(linear.inputs),
                             static_cast<std::size_t>(matrix.outputs));
   if (type == WeightType::f32) return pack_f32(view, bias, false, buffers);

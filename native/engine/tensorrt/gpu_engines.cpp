@@ -256,4 +256,29 @@ Result<std::shared_ptr<TrtEngine>> GpuEngines::engine(const GraphRequest& reques
   return loaded;
 }
 
+Result<std::shared_ptr<const cuda::Network>> GpuEngines::network(const std::string& predictor,
+                                                                 const std::string& joint) const noexcept {
+  static std::mutex mutex;
+  static auto& shared = *new std::map<std::string, std::weak_ptr<const cuda::Network>>;
+  const HeapOwnerScope owner(HeapOwner::library);
+  // As of the plans: files and precision.
+  std::string name = show(options_.gpu);
+  for (const std::string& path : {predictor, joint}) {
+    if (path.empty()) continue;
+    GraphRequest request;
+    request.graph = "network";
+    request.path = path;
+    TRT_ASR_ASSIGN(const PlanKey key, key_of(request, {}));
+    TRT_ASR_ASSIGN(const std::string text, plan_key_text(key));
+    name += '\n' + plan_key_digest(text);
+  }
+  const std::lock_guard lock(mutex);
+  std::weak_ptr<const cuda::Network>& known = shared[name];
+  if (std::shared_ptr<const cuda::Network> loaded = known.lock()) return loaded;
+  TRT_ASR_ASSIGN(std::shared_ptr<const cuda::Network> loaded,
+                 cuda::Network::load(device_, predictor, joint, dtype_of(options_.precision)));
+  known = loaded;
+  return loaded;
+}
+
 }  // namespace trt_asr::trt

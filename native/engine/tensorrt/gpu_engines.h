@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/cuda/network.h"
 #include "engine/engine.h"
 #include "engine/known_shape.h"
 #include "engine/tensorrt/libraries.h"
@@ -76,6 +77,11 @@ class GpuEngines {
   /// GPU's compute capability, for a class of GPUs, by an earlier TensorRT. Errors: those of `plan`,
   /// ERR_ENGINE_STALE, ERR_DEVICE_MEMORY.
   [[nodiscard]] Result<std::shared_ptr<TrtEngine>> engine(const GraphRequest& request) noexcept;
+
+  /// Predictor and joint, in the plans' precision, for the kernels of the search; recognizers share one.
+  /// Errors: those of cuda::Network::load.
+  [[nodiscard]] Result<std::shared_ptr<const cuda::Network>> network(const std::string& predictor,
+                                                                     const std::string& joint) const noexcept;
 
   [[nodiscard]] const TensorRt& tensorrt() const noexcept { return runtime_->tensorrt(); }
   [[nodiscard]] const cuda::Device& device() const noexcept { return device_; }

@@ -74,7 +74,7 @@ def _parity(figures: dict) -> str:
 
 def _throughput(figures: dict) -> str:
     return "; ".join(
-        f"B{one['batch']} {_number(one['rtfx'])}x, decode {one['decode_share']:.0%}, {_number(one['tokens_per_s'])} tokens/s, "
+        f"B{one['batch']}{' ' + one['search'] if one.get('search') else ''} {_number(one['rtfx'])}x, decode {one['decode_share']:.0%}, {_number(one['tokens_per_s'])} tokens/s, "
         f"{_number(one['counts'].get('device_claims_per_chunk'))} device claims"
         for one in figures.get("batches", [])
     )

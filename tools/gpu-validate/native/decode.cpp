@@ -1,5 +1,6 @@
-// Greedy search on the device against the same search step by step, over the encoder's output for the golden
-// clips: in batches of every size, in ranges whose state is carried from chunk to chunk.
+// Greedy search on the device, over engines and over kernels alone, against the same search step by step, for
+// the encoder's output of the golden clips: in batches of every size, in ranges whose state is carried from
+// chunk to chunk.
 
 #include <algorithm>
 #include <random>
@@ -130,14 +131,29 @@ Status run_decode(const Job& job, Outcome& outcome) {
   bool captured = true;
   Json batches = Json::array();
   const auto clip_count = static_cast<std::int32_t>(clips.size());
+  struct Case {
+    std::int32_t batch;
+    bool kernels;
+  };
+  std::vector<Case> cases;
   for (const std::int32_t batch : {1, 2, 7, clip_count}) {
+    cases.push_back({batch, false});
+    cases.push_back({batch, true});
+  }
+  for (const auto& [batch, kernels] : cases) {
     TRT_ASR_ASSIGN(auto slots, DeviceSlots::create(device, model->contract.decoder, false,
                                                    static_cast<std::uint32_t>(batch)));
     TRT_ASR_ASSIGN(const cuda::Stream stream, cuda::Stream::create(device));
     TRT_ASR_ASSIGN(const auto decoder,
-                   DeviceGreedy::open(device, stream, {predictor->plan(), joint->plan()},
+                   DeviceGreedy::open(device, stream,
+                                      {predictor->plan(), joint->plan(), nullptr,
+                                       kernels ? model->network : nullptr, batch, model->network_remarks},
                                       model->contract.decoder, std::move(slots), batch, rows.frames_max));
-    captured = captured && decoder->captured();
+    const SearchReport& report = decoder->report();
+    captured = captured && report.captured;
+    const std::string what = "batch " + std::to_string(batch) + (kernels ? " over kernels" : " over engines");
+    outcome.expect(report.remarks.empty(), what + ": " + report.remarks);
+    outcome.expect(report.kernel_rows == (kernels ? batch : 0), what + ": runs over the other");
     TokenLists received;
     const Counts before = Counts::now(device.calls);
     long here = 0;
@@ -152,6 +168,7 @@ Status run_decode(const Job& job, Outcome& outcome) {
     }
     batches.push(Json::object()
                      .set("batch", batch)
+                     .set("search", kernels ? "kernels" : "engines")
                      .set("calls", here)
                      .set("counts", Counts::now(device.calls).since(before, here)));
     calls += here;

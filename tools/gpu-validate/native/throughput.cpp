@@ -14,6 +14,9 @@ using namespace trt_asr;
 
 namespace {
 
+// Batches up to this one are measured with both kinds of search: it tells where the one overtakes the other.
+constexpr std::int32_t kernels_batch_max = 32;
+
 /// One pass over a batch that was put; the stages' seconds.
 struct Pass {
   double encode_s = 0;
@@ -105,7 +108,10 @@ Result<Json> measure(const Model& model, const Job& job, const std::vector<float
   out.set("tokens_per_s", static_cast<double>(emitted) / audio_total_s)
       .set("device_bytes", pipeline->device_bytes())
       .set("working_bytes", pipeline->working_bytes());
-  out.set("captured_as_graph", pipeline->captured()).set("counts", std::move(counts));
+  const SearchReport& search = pipeline->search_report();
+  out.set("search", search.kernel_rows >= batch ? "kernels" : "engines");
+  out.set("captured_as_graph", search.captured).set("remarks", search.remarks);
+  out.set("counts", std::move(counts));
   const Counts after = Counts::now(calls);
   outcome.expect(after.device_claims == before.device_claims,
                  "batch " + std::to_string(batch) + ": device memory is claimed in the steady state");
@@ -119,18 +125,25 @@ Status run_throughput(const Job& job, Outcome& outcome) {
   TRT_ASR_ASSIGN(const std::vector<float> recording, longest_recording());
   outcome.figures.set("model", job.text("model.name")).set("precision", precision_name(job.precision()));
   const Stopwatch loading;
-  TRT_ASR_ASSIGN(const auto model, Model::load(job.model(job.precision())));
+  ModelConfig config = job.model(job.precision());
+  config.gpu->network_rows_max = kernels_batch_max;
+  TRT_ASR_ASSIGN(const auto model, Model::load(config));
   outcome.figures.set("load_s", loading.seconds());
+  config.gpu->network_rows_max = 0;
+  TRT_ASR_ASSIGN(const auto over_engines, Model::load(config));
   TRT_ASR_REQUIRE(model->device.has_value(), internal, "model", "a transducer on a GPU", "another", "");
   outcome.figures.set("claims_watched", watch(model->device->calls));
   Json batches = Json::array();
   for (const std::int32_t batch : job.integers("batches")) {
-    // A batch that does not fit is told and does not hide the others.
-    auto measured = measure(*model, job, recording, batch, outcome);
-    if (measured.ok()) {
-      batches.push(measured.take());
-    } else {
-      outcome.expect(false, "batch " + std::to_string(batch) + ": " + measured.error().message());
+    for (const Model* const one : {over_engines.get(), model.get()}) {
+      if (one == model.get() && batch > kernels_batch_max) continue;
+      // A batch that does not fit is told and does not hide the others.
+      auto measured = measure(*one, job, recording, batch, outcome);
+      if (measured.ok()) {
+        batches.push(measured.take());
+      } else {
+        outcome.expect(false, "batch " + std::to_string(batch) + ": " + measured.error().message());
+      }
     }
   }
   outcome.figures.set("batches", std::move(batches));

@@ -212,6 +212,7 @@ def test_the_report_is_json_with_a_table_that_holds_a_line_for_each_step(tmp_pat
     rows = [line for line in table.splitlines() if line.startswith("| ") and "status" not in line]
     assert len(rows) == 3 and all(line.count("|") == 5 for line in rows)
     assert "B8 12,346x, decode 12%, 3.5 tokens/s" in table
+    assert "B8 kernels 12,346x" in report.summary("throughput.a", passing(batches=[batch | {"search": "kernels"}], model="a"))
     assert "no torch in this Python" in table
 
 

@@ -1,0 +1,108 @@
+#include "decode/device_steps.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <string>
+
+#include "base/contract.h"
+#include "engine/tensorrt/verify_limits.h"
+
+namespace trt_asr {
+
+namespace {
+
+// CONTRACT: evaluations of a trial. SOURCE: none. WHY: each is one token, one state, one frame; a wrong gate,
+// bias or order shows in the first. TODO: none.
+constexpr int trials = 8;
+
+Precision precision_of(DType weights) noexcept {
+  return weights == DType::f16 ? Precision::fp16 : weights == DType::bf16 ? Precision::bf16 : Precision::fp32;
+}
+
+Status compare_vectors(const char* what, const std::vector<float>& a, const std::vector<float>& b,
+                       const VerifyLimits& limits) {
+  double aa = 0;
+  double bb = 0;
+  double ab = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    aa += double{a[i]} * double{a[i]};
+    bb += double{b[i]} * double{b[i]};
+    ab += double{a[i]} * double{b[i]};
+  }
+  const double scale = std::sqrt(aa * bb);
+  const double cosine = scale > 0 ? ab / scale : aa == bb ? 1 : 0;
+  // Written so that what is not a number fails.
+  TRT_ASR_REQUIRE(a.size() == b.size() && cosine >= limits.cosine_min, engine_build,
+                  std::string("kernels of the search, ") + what,
+                  "a cosine to the engines' of " + show(limits.cosine_min) + " or more", cosine,
+                  limits.remedy);
+  return {};
+}
+
+/// The best of a range of classes, but for ties of the reference.
+Status compare_best(const char* what, std::span<const float> a, std::span<const float> b,
+                    const VerifyLimits& limits) {
+  if (a.empty()) return {};
+  double squares = 0;
+  for (const float value : a) squares += double{value} * double{value};
+  const double tie = limits.tie * (1 + std::sqrt(squares / static_cast<double>(a.size())));
+  const auto best = std::max_element(a.begin(), a.end()) - a.begin();
+  const auto chosen = std::max_element(b.begin(), b.end()) - b.begin();
+  const double lost = double{a[static_cast<std::size_t>(best)]} - double{a[static_cast<std::size_t>(chosen)]};
+  TRT_ASR_REQUIRE(lost <= tie, engine_build, std::string("kernels of the search, ") + what, best, chosen,
+                  limits.remedy);
+  return {};
+}
+
+}  // namespace
+
+TrtAsrDecide SearchBatch::rules(std::int32_t rows_count) const noexcept {
+  const DecodeRules& given = config->rules;
+  TrtAsrDecide out{};
+  out.rows = rows;
+  out.rows_count = rows_count;
+  out.vocabulary = given.vocabulary;
+  out.logits_dtype = TRT_ASR_F32;
+  out.durations_count = static_cast<std::int32_t>(given.durations.size());
+  out.row_stride = dims.classes;
+  std::copy(given.durations.begin(), given.durations.end(), out.durations);
+  out.max_symbols_per_frame = given.max_symbols_per_frame;
+  out.tokens_room = tokens_room;
+  out.tokens = host_tokens;
+  return out;
+}
+
+Status compare_steps(DeviceSteps& reference, DeviceSteps& candidate, const SearchBatch& batch,
+                     DType weights) noexcept {
+  const VerifyLimits limits = verify_limits(precision_of(weights));
+  std::mt19937 random(1);
+  const auto fill = [&random](std::vector<float>& values, std::size_t count, float scale) {
+    std::normal_distribution<float> normal(0, scale);
+    values.resize(count);
+    for (float& value : values) value = normal(random);
+  };
+  for (int trial = 0; trial < trials; ++trial) {
+    StepInput input;
+    input.token = static_cast<std::int32_t>(random() %
+                                            (static_cast<std::uint32_t>(batch.config->rules.vocabulary) + 1));
+    fill(input.h_LH, batch.dims.state_elements(), 0.5F);
+    fill(input.c_LH, batch.dims.state_elements(), 1);
+    fill(input.frame_D, static_cast<std::size_t>(batch.dims.encoder_width), 1);
+    TRT_ASR_ASSIGN(const StepOutput expected, reference.evaluate(input));
+    TRT_ASR_ASSIGN(const StepOutput received, candidate.evaluate(input));
+    TRT_ASR_TRY(compare_vectors("h", expected.h_LH, received.h_LH, limits));
+    TRT_ASR_TRY(compare_vectors("c", expected.c_LH, received.c_LH, limits));
+    TRT_ASR_TRY(
+        compare_vectors("what the predictor gives", expected.predicted_H, received.predicted_H, limits));
+    TRT_ASR_TRY(compare_vectors("logits", expected.logits_C, received.logits_C, limits));
+    const auto tokens = static_cast<std::size_t>(batch.config->rules.vocabulary) + 1;
+    const std::span<const float> a = expected.logits_C;
+    const std::span<const float> b = received.logits_C;
+    TRT_ASR_TRY(compare_best("best token", a.first(tokens), b.first(tokens), limits));
+    TRT_ASR_TRY(compare_best("best duration", a.subspan(tokens), b.subspan(tokens), limits));
+  }
+  return {};
+}
+
+}  // namespace trt_asr

@@ -1,0 +1,149 @@
+#include "decode/kernel_steps.h"
+
+#include <algorithm>
+
+#include "base/contract.h"
+#include "engine/abi_error.h"
+
+namespace trt_asr {
+
+std::int32_t frames_ahead(std::int32_t rows) noexcept {
+  return rows <= 2 ? 4 : rows <= 4 ? 2 : 1;
+}
+
+Result<std::shared_ptr<KernelBuffers>> KernelBuffers::claim(const SearchBatch& batch,
+                                                            const cuda::Network& network,
+                                                            std::int32_t rows_max) noexcept {
+  const auto rows = static_cast<std::size_t>(rows_max);
+  const std::size_t state = 2 * rows * batch.dims.state_elements() * sizeof(float);
+  const auto joint = static_cast<std::size_t>(network.joint_width()) * sizeof(float);
+  const auto classes = static_cast<std::size_t>(network.classes());
+  const std::size_t tiles = (classes + TRT_ASR_TILE_OUTPUTS - 1) / TRT_ASR_TILE_OUTPUTS;
+  std::size_t items = 0;
+  for (std::int32_t size = 1; size <= rows_max; ++size)
+    items = std::max(items, static_cast<std::size_t>(size) * static_cast<std::size_t>(frames_ahead(size)));
+  cuda::Plan plan;
+  const std::size_t at_h = plan.add(state);
+  const std::size_t at_c = plan.add(state);
+  const std::size_t at_given =
+      plan.add(2 * rows * static_cast<std::size_t>(network.predicted_width()) * sizeof(float));
+  const std::size_t at_frames = plan.add(rows * static_cast<std::size_t>(batch.frames_max) * joint);
+  const std::size_t at_predicted = plan.add(rows * joint);
+  const std::size_t at_choices = plan.add(items * tiles * sizeof(TrtAsrTileChoice));
+  const std::size_t at_durations = plan.add(items * batch.config->rules.durations.size() * sizeof(float));
+  const std::size_t at_arrivals = plan.add(rows * sizeof(std::int32_t));
+  const std::size_t at_frame = plan.add(static_cast<std::size_t>(network.encoder_width()) * sizeof(float));
+  const std::size_t at_logits = plan.add(TRT_ASR_FRAMES_AHEAD_MAX * classes * sizeof(float));
+  auto made = std::make_shared<KernelBuffers>();
+  TRT_ASR_ASSIGN(made->memory_, cuda::Memory::claim(batch.device, cuda::Memory::Kind::device, plan.bytes()));
+  std::byte* const base = made->memory_.data();
+  made->states = {base + at_h, base + at_c, base + at_given, batch.dims.predictor_width,
+                  std::int64_t{batch.dims.layers} * batch.dims.predictor_width};
+  made->frames = reinterpret_cast<float*>(base + at_frames);
+  made->predicted = reinterpret_cast<float*>(base + at_predicted);
+  made->choices = reinterpret_cast<TrtAsrTileChoice*>(base + at_choices);
+  made->durations = reinterpret_cast<float*>(base + at_durations);
+  made->arrivals = reinterpret_cast<std::int32_t*>(base + at_arrivals);
+  made->frame = reinterpret_cast<float*>(base + at_frame);
+  made->logits = reinterpret_cast<float*>(base + at_logits);
+  TRT_ASR_PLUGIN_TRY(batch.device.calls->fill, base, 0, plan.bytes(), batch.stream->handle());
+  TRT_ASR_TRY(batch.stream->synchronize());
+  return made;
+}
+
+KernelSteps::KernelSteps(const SearchBatch& batch, std::shared_ptr<const cuda::Network> network,
+                         std::shared_ptr<KernelBuffers> buffers, std::int32_t rows) noexcept
+    : DeviceSteps(rows), batch_(batch), network_(std::move(network)), buffers_(std::move(buffers)) {
+  search_.network = network_->matrices();
+  search_.rules = batch_.rules(rows);
+  search_.encoded = batch_.encoded;
+  search_.encoder_width = batch_.dims.encoder_width;
+  search_.behind = batch_.fused ? 1 : 0;
+  search_.frames_ahead = frames_ahead(rows);
+  search_.frames_room = batch_.frames_max;
+  search_.states = buffers_->states;
+  search_.frames = buffers_->frames;
+  search_.predicted = buffers_->predicted;
+  search_.choices = buffers_->choices;
+  search_.durations = buffers_->durations;
+  search_.arrivals = buffers_->arrivals;
+}
+
+Result<std::unique_ptr<KernelSteps>> KernelSteps::open(const SearchBatch& batch,
+                                                       std::shared_ptr<const cuda::Network> network,
+                                                       std::shared_ptr<KernelBuffers> buffers,
+                                                       std::int32_t rows) noexcept {
+  const GraphDims& dims = batch.dims;
+  const TrtAsrNetwork& matrices = network->matrices();
+  const auto require = [](const char* field, std::int32_t expected, std::int32_t received) -> Status {
+    TRT_ASR_REQUIRE(expected == received, contract_mismatch, field, expected, received, remedy_export);
+    return {};
+  };
+  TRT_ASR_TRY(require("classes of the joint", dims.classes, network->classes()));
+  TRT_ASR_TRY(require("encoder width of the joint", dims.encoder_width, network->encoder_width()));
+  TRT_ASR_TRY(require("layers of the predictor", dims.layers, matrices.layers));
+  TRT_ASR_TRY(require("width of the predictor", dims.predictor_width, matrices.width));
+  // A slot has as many numbers for what the predictor gives.
+  TRT_ASR_TRY(require("what the predictor gives", dims.predictor_width, network->predicted_width()));
+  TRT_ASR_TRY(require("rows of the embedding", batch.config->rules.vocabulary + 1, matrices.embedding_rows));
+  return std::unique_ptr<KernelSteps>(new KernelSteps(batch, std::move(network), std::move(buffers), rows));
+}
+
+void KernelSteps::place_states(TrtAsrMoveRows& move) const noexcept {
+  move.batch = buffers_->states;
+  move.side_rows = rows();
+  move.behind = search_.behind;
+}
+
+Status KernelSteps::start() noexcept {
+  TRT_ASR_PLUGIN_TRY(batch_.device.calls->search_start, &search_, batch_.stream->handle());
+  return {};
+}
+
+Status KernelSteps::step() noexcept {
+  TRT_ASR_PLUGIN_TRY(batch_.device.calls->search_step, &search_, batch_.stream->handle());
+  return {};
+}
+
+/// The start of a fused graph's step renews the state from the one before the token: which is an evaluation.
+Result<StepOutput> KernelSteps::evaluate(const StepInput& input) noexcept {
+  const cuda::Stream& stream = *batch_.stream;
+  const std::size_t elements = batch_.dims.state_elements();
+  const auto predicted_width = static_cast<std::size_t>(network_->predicted_width());
+  TrtAsrSearch once = search_;
+  once.behind = 1;
+  once.frames_ahead = 1;
+  once.rules.logits = buffers_->logits;
+  TrtAsrDecodeRow row{};
+  row.frame_end = 1;
+  row.label = row.last_token = input.token;
+  row.side = 1;
+  const TrtAsrEncoded encoded{buffers_->frame, 0, 0, 1};
+  TRT_ASR_TRY(stream.copy(batch_.rows, &row, sizeof row));
+  TRT_ASR_TRY(stream.copy(batch_.encoded, &encoded, sizeof encoded));
+  TRT_ASR_TRY(stream.copy(buffers_->frame, input.frame_D.data(), input.frame_D.size() * sizeof(float)));
+  TRT_ASR_TRY(stream.copy(buffers_->states.h, input.h_LH.data(), elements * sizeof(float)));
+  TRT_ASR_TRY(stream.copy(buffers_->states.c, input.c_LH.data(), elements * sizeof(float)));
+  TRT_ASR_PLUGIN_TRY(batch_.device.calls->search_start, &once, stream.handle());
+  TRT_ASR_PLUGIN_TRY(batch_.device.calls->search_step, &once, stream.handle());
+
+  // The row's state is on its second side, wherever the step went on to.
+  StepOutput out;
+  out.h_LH.resize(elements);
+  out.c_LH.resize(elements);
+  out.logits_C.resize(static_cast<std::size_t>(network_->classes()));
+  const auto* const h = static_cast<const float*>(buffers_->states.h) + elements;
+  const auto* const c = static_cast<const float*>(buffers_->states.c) + elements;
+  TRT_ASR_TRY(stream.copy(out.h_LH.data(), h, elements * sizeof(float)));
+  TRT_ASR_TRY(stream.copy(out.c_LH.data(), c, elements * sizeof(float)));
+  TRT_ASR_TRY(stream.copy(out.logits_C.data(), buffers_->logits, out.logits_C.size() * sizeof(float)));
+  if (!batch_.fused) {
+    out.predicted_H.resize(predicted_width);
+    const auto* const predicted = static_cast<const float*>(buffers_->states.predicted) + predicted_width;
+    TRT_ASR_TRY(stream.copy(out.predicted_H.data(), predicted, predicted_width * sizeof(float)));
+  }
+  TRT_ASR_TRY(stream.synchronize());
+  return out;
+}
+
+}  // namespace trt_asr
