@@ -389,6 +389,8 @@ inline void Decoders::decode_on_device(const std::vector<float>& encoded_BTD, st
                             dims,
                             slots_.view(),
                             batch.view(),
+                            0,
+                            0,
                             slot_tokens_.data(),
                             slot_carry_.data(),
                             tokens_in.data(),

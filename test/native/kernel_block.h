@@ -31,6 +31,12 @@ struct TestBlock {
     }
   }
   void set_bits(std::int32_t* word, std::int32_t bits) { *word |= bits; }
+  bool arrive(std::int32_t* counter, std::int32_t blocks) {
+    CHECK(*counter >= 0 && *counter < blocks);
+    if (++*counter != blocks) return false;
+    *counter = 0;
+    return true;
+  }
 };
 
 /// One of the three dtypes: 0, 1, 2 as TRT_ASR_F32, F16, BF16.

@@ -41,7 +41,7 @@ enable_language(CUDA)
 
 add_library(trt_asr_cuda SHARED
   native/engine/cuda/library/failure.cpp native/engine/cuda/library/library.cpp native/engine/cuda/library/runtime.cpp
-  native/engine/cuda/library/kernels.cu)
+  native/engine/cuda/library/kernels.cu native/engine/cuda/library/search.cu)
 set_target_properties(trt_asr_cuda PROPERTIES
   CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden
   CUDA_RUNTIME_LIBRARY Static LINKER_LANGUAGE CXX LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/cuda")

@@ -1,8 +1,10 @@
 #include "host_kernels.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <vector>
 
+#include "../search_bodies.h"
 #include "engine/cuda/kernels/check.h"
 #include "engine/cuda/kernels/ctc.h"
 #include "engine/cuda/kernels/log_mel.h"
@@ -101,6 +103,32 @@ const char* run_commit(TrtAsrCommit& args) {
   return nullptr;
 }
 
+/// Every address of a search, but for that of the frames, which lie behind one of them.
+bool resolve_search(TrtAsrSearch& args) {
+  TrtAsrNetwork& network = args.network;
+  bool whole = resolve(network.embedding, args.rules.rows, args.rules.tokens, args.encoded, args.frames,
+                       args.predicted, args.choices, args.durations, args.arrivals) &&
+               resolve_states(args.states);
+  const auto one = [&](TrtAsrMatrix& matrix) { whole = resolve(matrix.weights, matrix.bias) && whole; };
+  for (TrtAsrMatrix& matrix : network.gates) one(matrix);
+  for (TrtAsrMatrix* matrix :
+       {&network.projection, &network.joint_encoder, &network.joint_predictor, &network.joint_out})
+    one(*matrix);
+  return whole;
+}
+
+template <bool starts>
+const char* run_search(TrtAsrSearch& args) {
+  if (!resolve_search(args)) return not_there;
+  TrtAsrEncoded encoded = *args.encoded;
+  if (starts && !resolve(encoded.values)) return not_there;
+  args.encoded = &encoded;
+  trt_asr::cuda::HostSearch search{HostBlock{block_threads}};
+  const std::int32_t code =
+      starts ? trt_asr::cuda::start_search(args, search) : trt_asr::cuda::step_search(args, search);
+  return code == TRT_ASR_OK ? nullptr : "a kernel was given a dtype that is none";
+}
+
 const char* run_summarize(TrtAsrSummarize& args) {
   if (!resolve(args.rows, args.summary)) return not_there;
   HostBlock block{block_threads};
@@ -158,6 +186,20 @@ std::int32_t launch(const Args* given, TrtAsrStream stream, TrtAsrFailure* failu
       stream, [](void* payload) { return run(*static_cast<Args*>(payload)); }, given, sizeof *given, failure);
 }
 
+/// As the CUDA library refuses what is out of range.
+template <bool starts>
+std::int32_t search(const TrtAsrSearch* given, TrtAsrStream stream, TrtAsrFailure* failure) {
+  const trt_asr::cuda::Refusal refused = trt_asr::cuda::check_search(*given);
+  if (refused.field == nullptr) return launch<TrtAsrSearch, run_search<starts>>(given, stream, failure);
+  failure->code = TRT_ASR_INTERNAL;
+  std::snprintf(failure->field, sizeof failure->field, "%s", refused.field);
+  std::snprintf(failure->expected, sizeof failure->expected, "%s", refused.expected);
+  std::snprintf(failure->received, sizeof failure->received, "%lld",
+                static_cast<long long>(refused.received));
+  failure->remedy[0] = 0;
+  return failure->code;
+}
+
 }  // namespace
 
 void add_kernels(TrtAsrCudaLibrary& library, Put put) {
@@ -167,6 +209,8 @@ void add_kernels(TrtAsrCudaLibrary& library, Put put) {
   library.gather = launch<TrtAsrGather, run_gather>;
   library.decide = launch<TrtAsrDecide, run_decide>;
   library.commit = launch<TrtAsrCommit, run_commit>;
+  library.search_start = search<true>;
+  library.search_step = search<false>;
   library.summarize = launch<TrtAsrSummarize, run_summarize>;
   library.check = launch<TrtAsrCheck, run_check>;
   library.ctc = launch<TrtAsrCtc, run_ctc>;

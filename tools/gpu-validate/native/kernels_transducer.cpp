@@ -135,10 +135,20 @@ class Batch {
   void draw_logits();
 
   [[nodiscard]] TrtAsrMoveRows move(Side side) const {
-    return {
-        rows_.on(side),          case_.rows,          case_.rows + 1,  case_.rows,      case_.frames,
-        encoded_flags_.on(side), case_.dims,          slots_.on(side), batch_.on(side), slot_tokens_.on(side),
-        slot_carry_.on(side),    tokens_in_.on(side), case_.tokens_i64};
+    TrtAsrMoveRows out{};
+    out.rows = rows_.on(side);
+    out.rows_count = out.encoded_rows = case_.rows;
+    out.slots_count = case_.rows + 1;
+    out.encoded_frames = case_.frames;
+    out.encoded_flags = encoded_flags_.on(side);
+    out.dims = case_.dims;
+    out.slots = slots_.on(side);
+    out.batch = batch_.on(side);
+    out.slot_tokens = slot_tokens_.on(side);
+    out.slot_carry_frames = slot_carry_.on(side);
+    out.tokens = tokens_in_.on(side);
+    out.tokens_i64 = case_.tokens_i64;
+    return out;
   }
   [[nodiscard]] TrtAsrGather gather(Side side) const {
     return {rows_.on(side),      case_.rows,       case_.width,       encoded_view_.on(side),

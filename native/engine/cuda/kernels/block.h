@@ -10,8 +10,13 @@
 
 #if defined(__CUDACC__)
 #define TRT_ASR_DEVICE __device__
+#define TRT_ASR_HOST_DEVICE __host__ __device__
+/// The loop after it becomes straight code, so that an array in it stays in registers.
+#define TRT_ASR_UNROLL _Pragma("unroll")
 #else
 #define TRT_ASR_DEVICE
+#define TRT_ASR_HOST_DEVICE
+#define TRT_ASR_UNROLL
 #endif
 
 namespace trt_asr::cuda {
@@ -31,6 +36,22 @@ struct DeviceBlock {
   }
   /// Sets bits of a word that other blocks set bits of, too.
   TRT_ASR_DEVICE void set_bits(int32_t* word, int32_t bits) { atomicOr(word, bits); }
+  /// One thread of each of `count` blocks calls it, after a phase in which its block wrote something. True
+  /// for the last one, which may then read, by `fresh`, what all of them wrote. The counter is 0 before and
+  /// after.
+  TRT_ASR_DEVICE bool arrive(int32_t* counter, int32_t count) {
+    __threadfence();
+    const bool last = atomicAdd(counter, 1) == count - 1;
+    if (last) *counter = 0;
+    __threadfence();
+    return last;
+  }
+};
+
+/// A block whose number of threads the compiler knows.
+template <int count>
+struct DeviceBlockOf : DeviceBlock {
+  [[nodiscard]] TRT_ASR_DEVICE int threads() const { return count; }
 };
 #else
 /// The threads of a block, one after the other.
@@ -43,8 +64,23 @@ struct HostBlock {
     for (int thread = 0; thread < count; ++thread) phase(thread);
   }
   void set_bits(int32_t* word, int32_t bits) { *word |= bits; }
+  bool arrive(int32_t* counter, int32_t count) {
+    if (++*counter != count) return false;
+    *counter = 0;
+    return true;
+  }
 };
 #endif
+
+/// What another block of the same launch wrote: from beyond the caches that a multiprocessor has for itself.
+template <class Value>
+TRT_ASR_DEVICE Value fresh(const Value& at) {
+#if defined(__CUDA_ARCH__)
+  return __ldcg(&at);
+#else
+  return at;
+#endif
+}
 
 /// Combines the values of all threads into thread 0's: `combine(into, from)` merges what two threads hold.
 /// The tree's shape depends on the number of threads alone, so a kernel's sums are the same in every run.

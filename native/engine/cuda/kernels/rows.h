@@ -92,6 +92,9 @@ TRT_ASR_DEVICE inline void start_row(const TrtAsrMoveRows& args, int index, bool
     const int32_t flags = args.encoded_flags == nullptr ? 0 : args.encoded_flags[row.encoded_row];
     if (flags != 0) flag_row(row, flags, -1);
   }
+  row.side = args.side_rows == 0 ? 0 : args.behind;
+  // What a search over a network begins with: the rows that it has to renew.
+  if (args.side_rows != 0 && is_unfinished(row)) row.label = row.last_token;
   // The graphs run over every row, so each one needs a token that exists.
   if (args.tokens != nullptr) store_token(args.tokens, args.tokens_i64, index, row.last_token);
 }
@@ -116,7 +119,9 @@ TRT_ASR_DEVICE void store_row(const TrtAsrMoveRows& args, int index, Block& bloc
     const TrtAsrDecodeRow& row = args.rows[index];
     if (row.flags != 0 || is_unfinished(row)) return;
     if (args.dims.layers != 0)
-      copy_state(args.dims, {args.batch, index, args.slots, row.store_slot}, thread, block.threads());
+      copy_state(args.dims,
+                 {args.batch, (row.side ^ args.behind) * args.side_rows + index, args.slots, row.store_slot},
+                 thread, block.threads());
     if (thread != 0) return;
     if (args.slot_tokens != nullptr) args.slot_tokens[row.store_slot] = row.last_token;
     if (args.slot_carry_frames != nullptr)

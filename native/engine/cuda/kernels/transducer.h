@@ -41,21 +41,28 @@ TRT_ASR_DEVICE inline bool emit(const TrtAsrDecide& args, int index, const TrtAs
   return true;
 }
 
-/// What the step does to the row, from what `choose` and `sum_exponents` left; thread 0's part of decide_row.
-TRT_ASR_DEVICE inline void take_step(const TrtAsrDecide& args, int index, const ChoiceShared& choice) {
+/// What the logits of a frame say.
+struct Decision {
+  int32_t finite;
+  int32_t label;
+  int32_t duration;  ///< Index of it; means nothing where there are none.
+  double sum;        ///< Of exp(logit - best) over the tokens; means nothing for blank.
+};
+
+/// What a step does to the row; one thread's work.
+TRT_ASR_DEVICE inline void take_step(const TrtAsrDecide& args, int index, const Decision& decision) {
   TrtAsrDecodeRow& row = args.rows[index];
   const int64_t at = row.frame_origin + row.frame;
   const int64_t steps_max =
       (static_cast<int64_t>(row.frame_end) - row.frame_begin) * args.max_symbols_per_frame;
   if (row.steps++ >= steps_max) return flag_row(row, TRT_ASR_FLAG_STEPS, at);
-  if (choice.finite[0] == 0) return flag_row(row, TRT_ASR_FLAG_LOGITS_NOT_FINITE, at);
-  const int32_t label = choice.tokens[0].index;
-  int32_t advance = args.durations_count == 0 ? 0 : args.durations[choice.durations[0].index];
-  if (label == args.vocabulary) {
+  if (decision.finite == 0) return flag_row(row, TRT_ASR_FLAG_LOGITS_NOT_FINITE, at);
+  int32_t advance = args.durations_count == 0 ? 0 : args.durations[decision.duration];
+  if (decision.label == args.vocabulary) {
     if (advance == 0) advance = 1;
   } else {
-    const TrtAsrToken token{label, static_cast<int32_t>(at), args.durations_count == 0 ? 1 : advance,
-                            max_prob(choice.sums[0], args.vocabulary + 1)};
+    const TrtAsrToken token{decision.label, static_cast<int32_t>(at), args.durations_count == 0 ? 1 : advance,
+                            max_prob(decision.sum, args.vocabulary + 1)};
     if (!emit(args, index, token)) return;
     const bool stuck = advance == 0 && ++row.symbols == args.max_symbols_per_frame;
     if (stuck) advance = 1;
@@ -85,7 +92,8 @@ TRT_ASR_DEVICE void decide_row(const TrtAsrDecide& args, int index, DecideShared
     sum_exponents(logits, tokens_count, best.value, choice, block);
   block.each([&](int thread) {
     if (thread != 0) return;
-    take_step(args, index, choice);
+    take_step(args, index,
+              {choice.finite[0], choice.tokens[0].index, choice.durations[0].index, choice.sums[0]});
     if (args.candidates != nullptr)
       store_token(args.candidates, args.candidates_i64, index, args.rows[index].last_token);
   });

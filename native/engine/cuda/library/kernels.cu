@@ -4,7 +4,7 @@
 #include "engine/cuda/kernels/ctc.h"
 #include "engine/cuda/kernels/log_mel.h"
 #include "engine/cuda/kernels/transducer.h"
-#include "engine/cuda/library/failure.h"
+#include "engine/cuda/library/launch.h"
 #include "engine/cuda/library/runtime.h"
 
 namespace trt_asr::cuda {
@@ -90,34 +90,6 @@ __global__ void __launch_bounds__(threads_max) normalize_kernel(const __grid_con
   normalize_bin(args, blockIdx.y, blockIdx.x, shared, block);
 }
 
-cudaStream_t stream_of(TrtAsrStream stream) noexcept {
-  return static_cast<cudaStream_t>(stream);
-}
-
-/// Outcome of the launch just made.
-int32_t launched(const char* kernel, TrtAsrFailure* failure) noexcept {
-  return report(cudaGetLastError(), kernel, failure);
-}
-
-/// Ends a launch whose argument is out of range.
-#define TRT_ASR_LAUNCH_REQUIRE(condition, field, expected, received) \
-  if (!(condition)) return refuse(field, expected, received, failure)
-
-/// Calls launch(Number{}) for the dtype's type.
-template <class Launch>
-int32_t with_number(int32_t dtype, const char* field, TrtAsrFailure* failure, const Launch& launch) noexcept {
-  switch (dtype) {
-    case TRT_ASR_F32:
-      return launch(float{});
-    case TRT_ASR_F16:
-      return launch(Half{});
-    case TRT_ASR_BF16:
-      return launch(BFloat{});
-    default:
-      return refuse(field, "TRT_ASR_F32, TRT_ASR_F16 or TRT_ASR_BF16", dtype, failure);
-  }
-}
-
 bool is_word(int32_t bytes) noexcept {
   return bytes == 2 || bytes == 4;
 }
@@ -142,6 +114,11 @@ int32_t check_dims(const TrtAsrStateDims& dims, TrtAsrFailure* failure) noexcept
 int32_t check_move(const TrtAsrMoveRows& given, TrtAsrFailure* failure) noexcept {
   if (const int32_t code = check_rows_count(given.rows_count, "move_rows.rows_count", failure); code != 0)
     return code;
+  const int32_t side_rows = given.side_rows;
+  TRT_ASR_LAUNCH_REQUIRE(side_rows == 0 || side_rows >= given.rows_count, "move_rows.side_rows",
+                         "0, or rows_count or more", side_rows);
+  TRT_ASR_LAUNCH_REQUIRE(given.behind == 0 || (given.behind == 1 && side_rows != 0), "move_rows.behind",
+                         "0, or 1 where there are side_rows", given.behind);
   return check_dims(given.dims, failure);
 }
 
@@ -260,20 +237,6 @@ int32_t log_mel(const TrtAsrLogMel* given, TrtAsrStream stream, TrtAsrFailure* f
   return launched("kernel normalize", failure);
 }
 
-/// The runtime loads a kernel when it is first used, and allocates then; asking for its attributes is such a
-/// use.
-template <class... Kernels>
-cudaError_t load_all(Kernels... kernels) noexcept {
-  cudaError_t first = cudaSuccess;
-  const auto load = [&](auto kernel) {
-    cudaFuncAttributes attributes;
-    const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
-    if (first == cudaSuccess) first = error;
-  };
-  (load(kernels), ...);
-  return first;
-}
-
 int32_t prepare(TrtAsrFailure* failure) noexcept {
   const cudaError_t error =
       load_all(load_rows_kernel, store_rows_kernel, commit_kernel, summarize_kernel, ctc_collapse_kernel,
@@ -283,7 +246,7 @@ int32_t prepare(TrtAsrFailure* failure) noexcept {
                gather_kernel<BFloat, BFloat>, decide_kernel<float>, decide_kernel<Half>,
                decide_kernel<BFloat>, check_kernel<float>, check_kernel<Half>, check_kernel<BFloat>,
                ctc_best_kernel<float>, ctc_best_kernel<Half>, ctc_best_kernel<BFloat>);
-  return report(error, "CUDA kernels", failure);
+  return report(error != cudaSuccess ? error : prepare_search(), "CUDA kernels", failure);
 }
 
 }  // namespace
@@ -295,6 +258,7 @@ void add_kernels(TrtAsrCudaLibrary& library) noexcept {
   library.gather = gather;
   library.decide = decide;
   library.commit = commit;
+  add_search(library);
   library.summarize = summarize;
   library.check = check;
   library.ctc = ctc;
