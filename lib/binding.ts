@@ -163,6 +163,8 @@ export interface NativeFinal extends NativeTokens {
 export interface NativeDescription {
   backend: string;
   backendVersion: string;
+  /** Why it computes slower than it could, or nothing. */
+  remarks: string;
   rule: Exclude<DecodeRule, 'transducer'>;
   melBins: number;
   normalization: 'none' | 'per_feature';

@@ -8,6 +8,8 @@ export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 export interface DeviceChoice {
   device: 'cpu' | `cuda:${number}`;
   reason: string;
+  /** What makes it slower than it could be, where something does: please report it. */
+  remarks?: string;
 }
 
 /** The package that carries the plug-ins for TensorRT. */

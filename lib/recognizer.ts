@@ -242,7 +242,9 @@ export class Recognizer {
       };
       const call = (build: unknown) => loadAddon().openRecognizer(config, build);
       const native = await withBuild(call, signal, onEngineProgress);
-      return new Recognizer(native, resolved, native.describe(), sessionsMax, choice, settled);
+      const engine = native.describe();
+      const taken = engine.remarks === '' ? choice : { ...choice, remarks: engine.remarks };
+      return new Recognizer(native, resolved, engine, sessionsMax, taken, settled);
     };
     const opening = load(device).catch((error: unknown) => {
       // Only 'auto' may take another device, and it says why.

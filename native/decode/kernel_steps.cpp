@@ -76,7 +76,8 @@ Result<std::unique_ptr<KernelSteps>> KernelSteps::open(const SearchBatch& batch,
   const GraphDims& dims = batch.dims;
   const TrtAsrNetwork& matrices = network->matrices();
   const auto require = [](const char* field, std::int32_t expected, std::int32_t received) -> Status {
-    TRT_ASR_REQUIRE(expected == received, contract_mismatch, field, expected, received, remedy_export);
+    TRT_ASR_REQUIRE(expected == received, contract_mismatch, field, expected, received,
+                    "The engines do the search, which is slower.");
     return {};
   };
   TRT_ASR_TRY(require("classes of the joint", dims.classes, network->classes()));
@@ -113,7 +114,7 @@ Result<StepOutput> KernelSteps::evaluate(const StepInput& input) noexcept {
   TrtAsrSearch once = search_;
   once.behind = 1;
   once.frames_ahead = 1;
-  once.rules.logits = buffers_->logits;
+  once.logits = buffers_->logits;
   TrtAsrDecodeRow row{};
   row.frame_end = 1;
   row.label = row.last_token = input.token;

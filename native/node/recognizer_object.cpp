@@ -307,6 +307,7 @@ Napi::Value RecognizerObject::describe(const Napi::CallbackInfo& info) {
   const napi_value out = js.object();
   js.set(out, "backend", engine.backend);
   js.set(out, "backendVersion", engine.backend_version);
+  js.set(out, "remarks", recognizer->remarks());
   const DecoderConfig& decoder = contract.decoder;
   js.set(out, "rule", decode_rule_name(decoder.rules.rule));
   js.set(out, "melBins", contract.features.mel_bins);

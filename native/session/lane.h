@@ -92,6 +92,11 @@ class Lane {
 
   [[nodiscard]] const StageTimes& times() const noexcept { return times_; }
 
+  /// Why it computes slower than it could; empty where it does not.
+  [[nodiscard]] std::string remarks() const noexcept {
+    return gpu_ == nullptr ? std::string() : gpu_->search_report().remarks;
+  }
+
  private:
   /// What computes on the host's engines.
   struct HostStages {

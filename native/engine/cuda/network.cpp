@@ -17,7 +17,7 @@ namespace trt_asr::cuda {
 
 namespace {
 
-constexpr const char* remedy = "The search runs over the engines instead.";
+constexpr const char* remedy = "The engines do the search, which is slower.";
 
 /// A matrix [inputs, outputs] and what is added behind it.
 struct Values {

@@ -7,6 +7,7 @@
 // Environment, read at every call:
 //   STAND_IN_GPUS          how many GPUs there are; 1
 //   STAND_IN_DEVICE_BYTES  device memory in all; nothing beyond it is given out
+//   STAND_IN_NO_CAPTURE    what is captured can be written down, and no graph comes of it
 
 #include <cstddef>
 #include <cstdint>

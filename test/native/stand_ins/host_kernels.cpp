@@ -107,7 +107,7 @@ const char* run_commit(TrtAsrCommit& args) {
 bool resolve_search(TrtAsrSearch& args) {
   TrtAsrNetwork& network = args.network;
   bool whole = resolve(network.embedding, args.rules.rows, args.rules.tokens, args.encoded, args.frames,
-                       args.predicted, args.choices, args.durations, args.arrivals) &&
+                       args.predicted, args.choices, args.durations, args.arrivals, args.logits) &&
                resolve_states(args.states);
   const auto one = [&](TrtAsrMatrix& matrix) { whole = resolve(matrix.weights, matrix.bias) && whole; };
   for (TrtAsrMatrix& matrix : network.gates) one(matrix);
