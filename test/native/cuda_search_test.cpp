@@ -232,3 +232,65 @@ CASE("a step that blank leads through is as many frames as it looks at") {
     }
   }
 }
+
+CASE("an argument out of range is refused by its name") {
+  std::mt19937 random(35);
+  PlainNetwork network = simulation::random_network(random, false);
+  while (network.layers < 2 || network.projection.weights.empty() || network.joint_encoder.weights.empty() ||
+         network.rules.durations.empty())
+    network = simulation::random_network(random, false);
+  Searches both(network, {.rows = 2, .block = {32, 0}}, random);
+  const TrtAsrEncoded encoded{};
+  const TrtAsrSearch good = both.search(&encoded);
+  REQUIRE(cuda::check_search(good).field == nullptr);
+  const auto refuses = [&](const std::string& field, const auto& change) {
+    TrtAsrSearch bad = good;
+    change(bad);
+    const cuda::Refusal refused = cuda::check_search(bad);
+    CHECK_MESSAGE(refused.field != nullptr && refused.field == field,
+                  field + " and not " + (refused.field == nullptr ? "none" : refused.field));
+  };
+  const auto misplace = [](TrtAsrMatrix& matrix) {
+    matrix.weights = static_cast<const char*>(matrix.weights) + 4;
+  };
+  refuses("search.rules.rows_count", [](auto& bad) { bad.rules.rows_count = 0; });
+  refuses("search.rules.rows_count", [](auto& bad) { bad.rules.rows_count = 65536; });
+  refuses("search.rules.vocabulary", [](auto& bad) { bad.rules.vocabulary = 0; });
+  refuses("search.rules.durations_count", [](auto& bad) { bad.rules.durations_count = 65; });
+  refuses("search.rules.durations", [](auto& bad) { bad.rules.durations[0] = -1; });
+  refuses("search.rules.max_symbols_per_frame", [](auto& bad) { bad.rules.max_symbols_per_frame = 0; });
+  refuses("search.rules.tokens_room", [](auto& bad) { bad.rules.tokens_room = -1; });
+  for (const std::int32_t ahead : {-1, 0, 3, 5, 16})
+    refuses("search.frames_ahead", [&](auto& bad) { bad.frames_ahead = ahead; });
+  for (const std::int32_t room : {0, cuda::frames_room_max + 1})
+    refuses("search.frames_room", [&](auto& bad) { bad.frames_room = room; });
+  refuses("search.behind", [](auto& bad) { bad.behind = 2; });
+  refuses("search.network.layers", [](auto& bad) { bad.network.layers = 0; });
+  refuses("search.network.layers", [](auto& bad) { bad.network.layers = 5; });
+  refuses("search.network.width", [](auto& bad) { bad.network.width = 0; });
+  refuses("search.network.width", [](auto& bad) { bad.network.width = 1 << 30; });
+  refuses("search.network.embedding_width", [](auto& bad) { bad.network.embedding_width = 0; });
+  refuses("search.network.embedding_rows", [](auto& bad) { --bad.network.embedding_rows; });
+  refuses("search.network.gates[0].inputs", [](auto& bad) { ++bad.network.embedding_width; });
+  refuses("search.network.gates[1].weights", [](auto& bad) { bad.network.gates[1] = {}; });
+  refuses("search.network.gates[1].weights", [&](auto& bad) { misplace(bad.network.gates[1]); });
+  refuses("search.network.gates[0].dtype", [](auto& bad) { bad.network.gates[0].dtype = TRT_ASR_I64; });
+  refuses("search.network.gates[1].outputs", [](auto& bad) { --bad.network.gates[1].outputs; });
+  refuses("search.network.projection.inputs", [](auto& bad) { ++bad.network.projection.inputs; });
+  refuses("search.network.joint_predictor.inputs", [](auto& bad) {
+    bad.network.projection.weights = nullptr;
+    ++bad.network.joint_predictor.inputs;
+  });
+  refuses("search.network.joint_predictor.outputs", [](auto& bad) { ++bad.network.joint_predictor.outputs; });
+  refuses("search.network.joint_out.weights", [](auto& bad) { bad.network.joint_out.weights = nullptr; });
+  refuses("search.network.joint_out.outputs", [](auto& bad) { --bad.rules.durations_count; });
+  refuses("search.network.joint_encoder.inputs", [](auto& bad) { ++bad.encoder_width; });
+  refuses("search.encoder_width", [](auto& bad) {
+    bad.network.joint_encoder.weights = nullptr;
+    bad.encoder_width = bad.network.joint_out.inputs + 1;
+  });
+  refuses("search.network.gates[0].inputs", [](auto& bad) {
+    bad.network.embedding_width = TRT_ASR_NETWORK_INPUTS_MAX + 1 - bad.network.width;
+    bad.network.gates[0].inputs = TRT_ASR_NETWORK_INPUTS_MAX + 1;
+  });
+}
