@@ -36,12 +36,12 @@ struct DeviceBlock {
   }
   /// Sets bits of a word that other blocks set bits of, too.
   TRT_ASR_DEVICE void set_bits(int32_t* word, int32_t bits) { atomicOr(word, bits); }
-  /// One thread of each of `count` blocks calls it, after a phase in which its block wrote something. True
+  /// One thread of each of `blocks` blocks calls it, after a phase in which its block wrote something. True
   /// for the last one, which may then read, by `fresh`, what all of them wrote. The counter is 0 before and
   /// after.
-  TRT_ASR_DEVICE bool arrive(int32_t* counter, int32_t count) {
+  TRT_ASR_DEVICE bool arrive(int32_t* counter, int32_t blocks) {
     __threadfence();
-    const bool last = atomicAdd(counter, 1) == count - 1;
+    const bool last = atomicAdd(counter, 1) == blocks - 1;
     if (last) *counter = 0;
     __threadfence();
     return last;
@@ -64,8 +64,8 @@ struct HostBlock {
     for (int thread = 0; thread < count; ++thread) phase(thread);
   }
   void set_bits(int32_t* word, int32_t bits) { *word |= bits; }
-  bool arrive(int32_t* counter, int32_t count) {
-    if (++*counter != count) return false;
+  bool arrive(int32_t* counter, int32_t blocks) {
+    if (++*counter != blocks) return false;
     *counter = 0;
     return true;
   }
