@@ -13,10 +13,16 @@
 #define TRT_ASR_HOST_DEVICE __host__ __device__
 /// The loop after it becomes straight code, so that an array in it stays in registers.
 #define TRT_ASR_UNROLL _Pragma("unroll")
+/// Four rounds of the loop after it at once, so that what they read is on its way together.
+#define TRT_ASR_SOME _Pragma("unroll 4")
+/// The loop after it stays one: what runs once need not be long.
+#define TRT_ASR_LOOP _Pragma("unroll 1")
 #else
 #define TRT_ASR_DEVICE
 #define TRT_ASR_HOST_DEVICE
 #define TRT_ASR_UNROLL
+#define TRT_ASR_SOME
+#define TRT_ASR_LOOP
 #endif
 
 namespace trt_asr::cuda {

@@ -43,6 +43,7 @@ struct Ahead {
   }
   [[nodiscard]] TRT_ASR_DEVICE bool has_unfinished() const {
     bool found = false;
+    TRT_ASR_SOME
     for (int row = 0; row < rows(); ++row) {
       const int index = group * rows() + row;
       found |= index < args.rules.rows_count && is_unfinished(args.rules.rows[index]);
@@ -60,22 +61,22 @@ template <int items, class Block>
 TRT_ASR_DEVICE void join_items(const Ahead<items>& ahead, const TileMemory<items>& memory, Block& block) {
   const TrtAsrSearch& args = ahead.args;
   block.each([&](int thread) {
+    const float* frames[items];
+    const float* predicted[items];
     TRT_ASR_UNROLL
     for (int item = 0; item < items; ++item) {
+      frames[item] = predicted[item] = nullptr;
+      if (!ahead.is_wanted(item)) continue;
       const int index = ahead.row_of(item);
-      const bool wanted = ahead.is_wanted(item);
-      const float* frame = nullptr;
-      const float* predicted = nullptr;
-      if (wanted) {
-        const TrtAsrDecodeRow& row = args.rules.rows[index];
-        frame = frame_at(args, index, row.frame - row.frame_begin + ahead.ahead_of(item));
-        predicted = args.predicted + static_cast<int64_t>(index) * memory.inputs;
-      }
-      for (int32_t j = thread; j < memory.length(); j += block.threads()) {
-        const float sum = wanted && j < memory.inputs ? frame[j] + predicted[j] : 0.0F;
-        memory.vector(item)[j] = sum < 0 ? 0.0F : sum;
-      }
+      const TrtAsrDecodeRow& row = args.rules.rows[index];
+      frames[item] = frame_at(args, index, row.frame - row.frame_begin + ahead.ahead_of(item));
+      predicted[item] = args.predicted + static_cast<int64_t>(index) * memory.inputs;
     }
+    fill_vectors(memory, thread, block, [&](int item, int32_t j) {
+      if (frames[item] == nullptr) return 0.0F;
+      const float sum = frames[item][j] + predicted[item][j];
+      return sum < 0 ? 0.0F : sum;
+    });
   });
 }
 
@@ -151,6 +152,7 @@ TRT_ASR_DEVICE void choose_in_tile(const Ahead<items>& ahead, int tile, const Ti
 /// First of the highest of an item's durations.
 TRT_ASR_DEVICE inline int32_t best_duration(const float* logits, int32_t count) {
   Best best{0, -1};
+  TRT_ASR_LOOP
   for (int32_t k = 0; k < count; ++k) take_better(best, {fresh(logits[k]), k});
   return best.index;
 }
@@ -158,7 +160,7 @@ TRT_ASR_DEVICE inline int32_t best_duration(const float* logits, int32_t count) 
 /// Best of an item's tiles, from the shares of them.
 TRT_ASR_DEVICE inline Best best_of_shares(const ClassifyShared& own, int item) {
   Best best = own.bests[item * tile_choice_shares];
-  TRT_ASR_UNROLL
+  TRT_ASR_SOME
   for (int share = 1; share < tile_choice_shares; ++share)
     take_better(best, own.bests[item * tile_choice_shares + share]);
   return best;
@@ -168,12 +170,15 @@ TRT_ASR_DEVICE inline Best best_of_shares(const ClassifyShared& own, int item) {
 TRT_ASR_DEVICE inline Decision decision_of(const ClassifyShared& own, int item, int32_t vocabulary) {
   const int first = item * tile_choice_shares;
   Decision out{1, best_of_shares(own, item).index, own.durations[item], 0};
-  TRT_ASR_UNROLL
+  TRT_ASR_SOME
   for (int share = 0; share < tile_choice_shares; ++share) out.finite &= own.finite[first + share];
   if (out.label == vocabulary) return out;
   double sums[4] = {};
-  TRT_ASR_UNROLL
-  for (int share = 0; share < tile_choice_shares; ++share) sums[share % 4] += own.sums[first + share];
+  TRT_ASR_LOOP
+  for (int share = 0; share < tile_choice_shares; share += 4) {
+    TRT_ASR_UNROLL
+    for (int chain = 0; chain < 4; ++chain) sums[chain] += own.sums[first + share + chain];
+  }
   out.sum = sums[0] + sums[1] + (sums[2] + sums[3]);
   return out;
 }
@@ -191,6 +196,7 @@ TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& ow
       int32_t finite = 1;
       if (ahead.is_wanted(item)) {
         const TrtAsrTileChoice* choices = args.choices + ahead.place(item) * tiles;
+        TRT_ASR_SOME
         for (int32_t tile = cell % tile_choice_shares; tile < tiles; tile += tile_choice_shares) {
           take_better(best, {fresh(choices[tile].best), fresh(choices[tile].index)});
           finite &= fresh(choices[tile].finite);
@@ -214,6 +220,7 @@ TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& ow
       if (best.index == args.rules.vocabulary) continue;
       const TrtAsrTileChoice* choices = args.choices + ahead.place(item) * tiles;
       double sum = 0;
+      TRT_ASR_SOME
       for (int32_t tile = cell % tile_choice_shares; tile < tiles; tile += tile_choice_shares) {
         if (fresh(choices[tile].index) >= 0)
           sum += fresh(choices[tile].sum) * static_cast<double>(expf(fresh(choices[tile].best) - best.value));
@@ -234,6 +241,7 @@ TRT_ASR_DEVICE void walk_row(const Ahead<items>& ahead, int within, const Classi
   if (!is_unfinished(row)) return;
   if (!has_room(args, row)) return flag_row(row, TRT_ASR_FLAG_ROW_RANGE, -1);
   const int64_t first = row.frame;
+  TRT_ASR_LOOP
   while (row.label < 0 && is_unfinished(row) && row.frame - first < args.frames_ahead) {
     const int item = within * args.frames_ahead + static_cast<int>(row.frame - first);
     take_step(args.rules, index, decision_of(own, item, args.rules.vocabulary));
@@ -259,8 +267,9 @@ TRT_ASR_DEVICE void classify_tile(const TrtAsrSearch& args, int tile, int group,
     return;
   }
   const TileMemory<items> memory{shared, matrix.inputs};
+  EarlyGroups<Number, items> early(matrix, tile);
   join_items(ahead, memory, block);
-  multiply_tile<Number>(matrix, tile, memory, block);
+  multiply_tile<Number>(matrix, tile, memory, early, block);
   choose_in_tile(ahead, tile, memory, own, block);
   block.each([&](int thread) {
     if (thread == 0) own.last = block.arrive(args.arrivals + group, tiles_of(matrix.outputs)) ? 1 : 0;
