@@ -46,10 +46,11 @@ struct DeviceBlock {
   /// for the last one, which may then read, by `fresh`, what all of them wrote. The counter is 0 before and
   /// after.
   TRT_ASR_DEVICE bool arrive(int32_t* counter, int32_t blocks) {
-    __threadfence();
-    const bool last = atomicAdd(counter, 1) == blocks - 1;
+    int32_t before = 0;
+    // Releases what the block wrote, and acquires what those before it did.
+    asm volatile("atom.add.acq_rel.gpu.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+    const bool last = before == blocks - 1;
     if (last) *counter = 0;
-    __threadfence();
     return last;
   }
 };

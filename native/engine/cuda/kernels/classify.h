@@ -16,6 +16,7 @@ struct ClassifyShared {
   int32_t finite[items_max * tile_choice_shares];
   double sums[items_max * tile_choice_shares];
   int32_t durations[items_max];
+  int32_t wanted[items_max];
   int32_t last;
 };
 
@@ -57,8 +58,9 @@ struct Ahead {
 };
 
 /// relu(frame + predicted) of every item; what is no number stays none.
-template <int items, class Block>
-TRT_ASR_DEVICE void join_items(const Ahead<items>& ahead, const TileMemory<items>& memory, Block& block) {
+template <class Number, int items, class Block>
+TRT_ASR_DEVICE void join_items(const Ahead<items>& ahead, const TileMemory<items>& memory,
+                               EarlyGroups<Number, items>& early, ClassifyShared& own, Block& block) {
   const TrtAsrSearch& args = ahead.args;
   block.each([&](int thread) {
     const float* frames[items];
@@ -72,11 +74,13 @@ TRT_ASR_DEVICE void join_items(const Ahead<items>& ahead, const TileMemory<items
       frames[item] = frame_at(args, index, row.frame - row.frame_begin + ahead.ahead_of(item));
       predicted[item] = args.predicted + static_cast<int64_t>(index) * memory.inputs;
     }
-    fill_vectors(memory, thread, block, [&](int item, int32_t j) {
+    fill_vectors(memory, early, thread, block, [&](int item, int32_t j) {
       if (frames[item] == nullptr) return 0.0F;
       const float sum = frames[item][j] + predicted[item][j];
       return sum < 0 ? 0.0F : sum;
     });
+    for (int item = thread; item < items; item += block.threads())
+      own.wanted[item] = ahead.is_wanted(item) ? 1 : 0;
   });
 }
 
@@ -103,7 +107,7 @@ TRT_ASR_DEVICE void choose_in_tile(const Ahead<items>& ahead, int tile, const Ti
         finite &= is_finite(logit) ? 1 : 0;
         if (output < tokens_count) {
           if (best.index < 0 || logit > best.value) best = {logit, output};
-        } else if (ahead.is_wanted(item)) {
+        } else if (own.wanted[item] != 0) {
           args.durations[ahead.place(item) * durations_count + output - tokens_count] = logit;
         }
       }
@@ -134,7 +138,7 @@ TRT_ASR_DEVICE void choose_in_tile(const Ahead<items>& ahead, int tile, const Ti
   });
   block.each([&](int thread) {
     for (int item = thread; item < items; item += block.threads()) {
-      if (!ahead.is_wanted(item)) continue;
+      if (own.wanted[item] == 0) continue;
       const Best best = best_of(item);
       double sum = 0;
       int32_t finite = 1;
@@ -194,7 +198,7 @@ TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& ow
       const int item = cell / tile_choice_shares;
       Best best{0, -1};
       int32_t finite = 1;
-      if (ahead.is_wanted(item)) {
+      if (own.wanted[item] != 0) {
         const TrtAsrTileChoice* choices = args.choices + ahead.place(item) * tiles;
         TRT_ASR_SOME
         for (int32_t tile = cell % tile_choice_shares; tile < tiles; tile += tile_choice_shares) {
@@ -210,7 +214,7 @@ TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& ow
     for (int cell = thread; cell < cells; cell += block.threads()) {
       const int item = cell / tile_choice_shares;
       own.sums[cell] = 0;
-      if (!ahead.is_wanted(item)) continue;
+      if (own.wanted[item] == 0) continue;
       const int32_t durations_count = args.rules.durations_count;
       if (cell % tile_choice_shares == tile_choice_shares - 1)
         own.durations[item] =
@@ -268,7 +272,7 @@ TRT_ASR_DEVICE void classify_tile(const TrtAsrSearch& args, int tile, int group,
   }
   const TileMemory<items> memory{shared, matrix.inputs};
   EarlyGroups<Number, items> early(matrix, tile);
-  join_items(ahead, memory, block);
+  join_items(ahead, memory, early, own, block);
   multiply_tile<Number>(matrix, tile, memory, early, block);
   choose_in_tile(ahead, tile, memory, own, block);
   block.each([&](int thread) {

@@ -120,9 +120,7 @@ struct ShareGroups {
       : weights(static_cast<const Number*>(matrix.weights) +
                 static_cast<int64_t>(tile) * groups_of(matrix.inputs) * group_numbers +
                 cell % TRT_ASR_TILE_OUTPUTS * TRT_ASR_TILE_INPUTS),
-        groups(groups_of(matrix.inputs)) {
-    load(cell / TRT_ASR_TILE_OUTPUTS);
-  }
+        groups(groups_of(matrix.inputs)) {}
   /// Those from `first` on, as many as are held.
   TRT_ASR_DEVICE void load(int32_t first) {
     TRT_ASR_UNROLL
@@ -133,8 +131,8 @@ struct ShareGroups {
   }
 };
 
-/// The first groups that a thread of a GPU needs, asked for before its block has the vectors; a thread of a
-/// host asks when it comes to them.
+/// The first groups that a thread of a GPU needs, asked for while its block's vectors are on their way; a
+/// thread of a host asks when it comes to them.
 template <class Number, int items>
 struct EarlyGroups {
 #if defined(__CUDA_ARCH__)
@@ -142,13 +140,19 @@ struct EarlyGroups {
 
   TRT_ASR_DEVICE EarlyGroups(const TrtAsrMatrix& matrix, int tile)
       : own(matrix, tile, static_cast<int>(threadIdx.x)) {}
+  TRT_ASR_DEVICE void ask() {
+    own.load(static_cast<int>(threadIdx.x) / TRT_ASR_TILE_OUTPUTS);
+  }
   TRT_ASR_DEVICE ShareGroups<Number, items>& of(const TrtAsrMatrix&, int, int) {
     return own;
   }
 #else
   TRT_ASR_DEVICE EarlyGroups(const TrtAsrMatrix&, int) {}
+  TRT_ASR_DEVICE void ask() {}
   TRT_ASR_DEVICE ShareGroups<Number, items> of(const TrtAsrMatrix& matrix, int tile, int cell) {
-    return {matrix, tile, cell};
+    ShareGroups<Number, items> own(matrix, tile, cell);
+    own.load(cell / TRT_ASR_TILE_OUTPUTS);
+    return own;
   }
 #endif
 };
@@ -195,21 +199,23 @@ TRT_ASR_DEVICE inline void add_share(const TrtAsrMatrix& matrix, int tile, int c
   }
 }
 
-/// Fills the vectors by value(item, k) for k < inputs; one thread's part, numbers read before any is written.
-template <int items, class Block, class Value>
-TRT_ASR_DEVICE inline void fill_vectors(const TileMemory<items>& memory, int thread, Block& block,
-                                        const Value& value) {
+/// Fills the vectors by value(item, k) for k < inputs; one thread's part. Numbers are asked for before any is
+/// written, and the first weights behind the first of them.
+template <class Number, int items, class Block, class Value>
+TRT_ASR_DEVICE inline void fill_vectors(const TileMemory<items>& memory, EarlyGroups<Number, items>& early,
+                                        int thread, Block& block, const Value& value) {
   constexpr int each = items == 1 ? 5 : items == 2 ? 3 : items == 4 ? 2 : 1;
   const int32_t length = memory.length();
-  TRT_ASR_LOOP
-  for (int32_t first = thread; first < length; first += each * block.threads()) {
-    float held[each][items];
+  float held[each][items];
+  const auto read = [&](int32_t first) {
     TRT_ASR_UNROLL
     for (int i = 0; i < each; ++i) {
       const int32_t k = first + i * block.threads();
       TRT_ASR_UNROLL
       for (int item = 0; item < items; ++item) held[i][item] = k < memory.inputs ? value(item, k) : 0.0F;
     }
+  };
+  const auto write = [&](int32_t first) {
     TRT_ASR_UNROLL
     for (int i = 0; i < each; ++i) {
       const int32_t k = first + i * block.threads();
@@ -217,6 +223,14 @@ TRT_ASR_DEVICE inline void fill_vectors(const TileMemory<items>& memory, int thr
       TRT_ASR_UNROLL
       for (int item = 0; item < items; ++item) memory.vector(item)[k] = held[i][item];
     }
+  };
+  read(thread);
+  early.ask();
+  write(thread);
+  TRT_ASR_LOOP
+  for (int32_t first = thread + each * block.threads(); first < length; first += each * block.threads()) {
+    read(first);
+    write(first);
   }
 }
 

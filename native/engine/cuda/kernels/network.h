@@ -80,6 +80,7 @@ TRT_ASR_DEVICE void project_frames(const TrtAsrSearch& args, int tile, int group
   if (wanted.begin >= wanted.end) return;
   const TileMemory<frames_group> memory{shared, matrix.inputs};
   EarlyGroups<Number, frames_group> early(matrix, tile);
+  early.ask();
   block.each([&](int thread) {
     const TrtAsrDecodeRow& row = args.rules.rows[index];
     const TrtAsrEncoded& encoded = *args.encoded;
@@ -171,7 +172,7 @@ TRT_ASR_DEVICE void lstm_tile(const TrtAsrSearch& args, int layer, int tile, int
     LstmInput inputs[items];
     TRT_ASR_UNROLL
     for (int item = 0; item < items; ++item) inputs[item] = lstm_input(args, layer, group * items + item);
-    fill_vectors(memory, thread, block, [&](int item, int32_t k) {
+    fill_vectors(memory, early, thread, block, [&](int item, int32_t k) {
       const LstmInput& input = inputs[item];
       if (!input.wanted) return 0.0F;
       if (k >= x_width) return input.h[k - x_width];
@@ -234,7 +235,7 @@ TRT_ASR_DEVICE void project_rows(const TrtAsrSearch& args, Projection which, int
                                   : static_cast<const float*>(args.states.h) +
                                     state_at(args, args.network.layers - 1, index, row->side);
     }
-    fill_vectors(memory, thread, block,
+    fill_vectors(memory, early, thread, block,
                  [&](int item, int32_t k) { return from[item] == nullptr ? 0.0F : from[item][k]; });
   });
   multiply_tile<Number>(matrix, tile, memory, early, block);
