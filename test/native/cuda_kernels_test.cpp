@@ -386,6 +386,20 @@ CASE("the CUDA library loads anywhere and says what is missing") {
     TrtAsrDecide none{};
     CHECK(library->decide(&none, nullptr, &failure) == TRT_ASR_INTERNAL);
     CHECK(std::strcmp(failure.field, "decide.rows_count") == 0);
+    const TrtAsrSearch no_search{};
+    for (const auto call : {library->search_start, library->search_step}) {
+      CHECK(call(&no_search, nullptr, &failure) == TRT_ASR_INTERNAL);
+      CHECK(std::strcmp(failure.field, "search.rules.rows_count") == 0);
+    }
+    TrtAsrMoveRows move{};
+    move.rows_count = 4;
+    move.side_rows = 3;
+    CHECK(library->load_rows(&move, nullptr, &failure) == TRT_ASR_INTERNAL);
+    CHECK(std::strcmp(failure.field, "move_rows.side_rows") == 0);
+    move.side_rows = 0;
+    move.behind = 1;
+    CHECK(library->store_rows(&move, nullptr, &failure) == TRT_ASR_INTERNAL);
+    CHECK(std::strcmp(failure.field, "move_rows.behind") == 0);
   }
   std::fflush(stderr);
   dup2(stderr_before, STDERR_FILENO);

@@ -270,6 +270,7 @@ Status run_kernels(const Job& job, Outcome& outcome) {
   std::mt19937 random(static_cast<unsigned>(job.integer("seed", 20)));
   const int rounds = static_cast<int>(job.integer("rounds", 2000));
   long steps = 0;
+  SearchCases searched;
   const Counts before = Counts::now(library);
   struct Kind {
     const char* name;
@@ -278,6 +279,7 @@ Status run_kernels(const Job& job, Outcome& outcome) {
   };
   const Kind kinds[] = {
       {"transducer", rounds, [&](int round) { return compare_transducer(*lockstep, random, round, steps); }},
+      {"search", rounds / 4, [&](int round) { return compare_search(*lockstep, random, round, searched); }},
       {"ctc", rounds, [&](int) { return compare_ctc(*lockstep, random); }},
       {"check", rounds, [&](int) { return compare_check(*lockstep, random); }},
       {"log_mel", rounds / 4, [&](int round) { return compare_log_mel(*lockstep, random, round); }},
@@ -298,11 +300,19 @@ Status run_kernels(const Job& job, Outcome& outcome) {
         Json::object().set("cases", kind.rounds).set("failed", failed).set("seconds", stopwatch.seconds()));
   }
   outcome.figures.set("search_steps", steps)
+      .set("network_search_steps", searched.steps)
+      .set("network_search_close", searched.close)
       .set("comparisons", lockstep->comparisons())
       .set("worst_relative_difference", lockstep->worst());
   outcome.figures.set("counts", Counts::now(library).since(before, lockstep->comparisons()));
   const Counts after = Counts::now(library);
   outcome.expect(after.device_claims == before.device_claims, "device memory was claimed while kernels ran");
+  // A tool that looks at every access has nothing to say about time.
+  if (rounds >= 500) {
+    Json times;
+    TRT_ASR_TRY(time_search(library, times));
+    outcome.figures.set("search_times", times);
+  }
   return {};
 }
 

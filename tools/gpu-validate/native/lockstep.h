@@ -109,6 +109,14 @@ class Lockstep {
 
 /// A random case of each kernel; `steps` grows by the steps of the search.
 [[nodiscard]] Status compare_transducer(Lockstep& lockstep, std::mt19937& random, int round, long& steps);
+/// What became of the cases of a search over a network.
+struct SearchCases {
+  long steps = 0;
+  int close = 0;  ///< Cases that ended early: a choice by next to nothing.
+};
+[[nodiscard]] Status compare_search(Lockstep& lockstep, std::mt19937& random, int round, SearchCases& cases);
+/// Times of a step at the extents of a large model; see kernels_search_time.cpp.
+[[nodiscard]] Status time_search(const TrtAsrCudaLibrary* library, Json& figures);
 [[nodiscard]] Status compare_ctc(Lockstep& lockstep, std::mt19937& random);
 [[nodiscard]] Status compare_check(Lockstep& lockstep, std::mt19937& random);
 [[nodiscard]] Status compare_log_mel(Lockstep& lockstep, std::mt19937& random, int round);

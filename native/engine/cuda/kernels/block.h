@@ -13,10 +13,16 @@
 #define TRT_ASR_HOST_DEVICE __host__ __device__
 /// The loop after it becomes straight code, so that an array in it stays in registers.
 #define TRT_ASR_UNROLL _Pragma("unroll")
+/// Four rounds of the loop after it at once, so that what they read is on its way together.
+#define TRT_ASR_SOME _Pragma("unroll 4")
+/// The loop after it stays one: what runs once need not be long.
+#define TRT_ASR_LOOP _Pragma("unroll 1")
 #else
 #define TRT_ASR_DEVICE
 #define TRT_ASR_HOST_DEVICE
 #define TRT_ASR_UNROLL
+#define TRT_ASR_SOME
+#define TRT_ASR_LOOP
 #endif
 
 namespace trt_asr::cuda {
@@ -40,10 +46,11 @@ struct DeviceBlock {
   /// for the last one, which may then read, by `fresh`, what all of them wrote. The counter is 0 before and
   /// after.
   TRT_ASR_DEVICE bool arrive(int32_t* counter, int32_t blocks) {
-    __threadfence();
-    const bool last = atomicAdd(counter, 1) == blocks - 1;
+    int32_t before = 0;
+    // Releases what the block wrote, and acquires what those before it did.
+    asm volatile("atom.add.acq_rel.gpu.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+    const bool last = before == blocks - 1;
     if (last) *counter = 0;
-    __threadfence();
     return last;
   }
 };

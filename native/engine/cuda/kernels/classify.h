@@ -16,6 +16,7 @@ struct ClassifyShared {
   int32_t finite[items_max * tile_choice_shares];
   double sums[items_max * tile_choice_shares];
   int32_t durations[items_max];
+  int32_t wanted[items_max];
   int32_t last;
 };
 
@@ -43,6 +44,7 @@ struct Ahead {
   }
   [[nodiscard]] TRT_ASR_DEVICE bool has_unfinished() const {
     bool found = false;
+    TRT_ASR_SOME
     for (int row = 0; row < rows(); ++row) {
       const int index = group * rows() + row;
       found |= index < args.rules.rows_count && is_unfinished(args.rules.rows[index]);
@@ -56,26 +58,29 @@ struct Ahead {
 };
 
 /// relu(frame + predicted) of every item; what is no number stays none.
-template <int items, class Block>
-TRT_ASR_DEVICE void join_items(const Ahead<items>& ahead, const TileMemory<items>& memory, Block& block) {
+template <class Number, int items, class Block>
+TRT_ASR_DEVICE void join_items(const Ahead<items>& ahead, const TileMemory<items>& memory,
+                               EarlyGroups<Number, items>& early, ClassifyShared& own, Block& block) {
   const TrtAsrSearch& args = ahead.args;
   block.each([&](int thread) {
+    const float* frames[items];
+    const float* predicted[items];
     TRT_ASR_UNROLL
     for (int item = 0; item < items; ++item) {
+      frames[item] = predicted[item] = nullptr;
+      if (!ahead.is_wanted(item)) continue;
       const int index = ahead.row_of(item);
-      const bool wanted = ahead.is_wanted(item);
-      const float* frame = nullptr;
-      const float* predicted = nullptr;
-      if (wanted) {
-        const TrtAsrDecodeRow& row = args.rules.rows[index];
-        frame = frame_at(args, index, row.frame - row.frame_begin + ahead.ahead_of(item));
-        predicted = args.predicted + static_cast<int64_t>(index) * memory.inputs;
-      }
-      for (int32_t j = thread; j < memory.length(); j += block.threads()) {
-        const float sum = wanted && j < memory.inputs ? frame[j] + predicted[j] : 0.0F;
-        memory.vector(item)[j] = sum < 0 ? 0.0F : sum;
-      }
+      const TrtAsrDecodeRow& row = args.rules.rows[index];
+      frames[item] = frame_at(args, index, row.frame - row.frame_begin + ahead.ahead_of(item));
+      predicted[item] = args.predicted + static_cast<int64_t>(index) * memory.inputs;
     }
+    fill_vectors(memory, early, thread, block, [&](int item, int32_t j) {
+      if (frames[item] == nullptr) return 0.0F;
+      const float sum = frames[item][j] + predicted[item][j];
+      return sum < 0 ? 0.0F : sum;
+    });
+    for (int item = thread; item < items; item += block.threads())
+      own.wanted[item] = ahead.is_wanted(item) ? 1 : 0;
   });
 }
 
@@ -104,7 +109,7 @@ TRT_ASR_DEVICE void choose_in_tile(const Ahead<items>& ahead, int tile, const Ti
           args.logits[ahead.place(item) * (tokens_count + durations_count) + output] = logit;
         if (output < tokens_count) {
           if (best.index < 0 || logit > best.value) best = {logit, output};
-        } else if (ahead.is_wanted(item)) {
+        } else if (own.wanted[item] != 0) {
           args.durations[ahead.place(item) * durations_count + output - tokens_count] = logit;
         }
       }
@@ -135,7 +140,7 @@ TRT_ASR_DEVICE void choose_in_tile(const Ahead<items>& ahead, int tile, const Ti
   });
   block.each([&](int thread) {
     for (int item = thread; item < items; item += block.threads()) {
-      if (!ahead.is_wanted(item)) continue;
+      if (own.wanted[item] == 0) continue;
       const Best best = best_of(item);
       double sum = 0;
       int32_t finite = 1;
@@ -153,6 +158,7 @@ TRT_ASR_DEVICE void choose_in_tile(const Ahead<items>& ahead, int tile, const Ti
 /// First of the highest of an item's durations.
 TRT_ASR_DEVICE inline int32_t best_duration(const float* logits, int32_t count) {
   Best best{0, -1};
+  TRT_ASR_LOOP
   for (int32_t k = 0; k < count; ++k) take_better(best, {fresh(logits[k]), k});
   return best.index;
 }
@@ -160,7 +166,7 @@ TRT_ASR_DEVICE inline int32_t best_duration(const float* logits, int32_t count) 
 /// Best of an item's tiles, from the shares of them.
 TRT_ASR_DEVICE inline Best best_of_shares(const ClassifyShared& own, int item) {
   Best best = own.bests[item * tile_choice_shares];
-  TRT_ASR_UNROLL
+  TRT_ASR_SOME
   for (int share = 1; share < tile_choice_shares; ++share)
     take_better(best, own.bests[item * tile_choice_shares + share]);
   return best;
@@ -170,12 +176,15 @@ TRT_ASR_DEVICE inline Best best_of_shares(const ClassifyShared& own, int item) {
 TRT_ASR_DEVICE inline Decision decision_of(const ClassifyShared& own, int item, int32_t vocabulary) {
   const int first = item * tile_choice_shares;
   Decision out{1, best_of_shares(own, item).index, own.durations[item], 0};
-  TRT_ASR_UNROLL
+  TRT_ASR_SOME
   for (int share = 0; share < tile_choice_shares; ++share) out.finite &= own.finite[first + share];
   if (out.label == vocabulary) return out;
   double sums[4] = {};
-  TRT_ASR_UNROLL
-  for (int share = 0; share < tile_choice_shares; ++share) sums[share % 4] += own.sums[first + share];
+  TRT_ASR_LOOP
+  for (int share = 0; share < tile_choice_shares; share += 4) {
+    TRT_ASR_UNROLL
+    for (int chain = 0; chain < 4; ++chain) sums[chain] += own.sums[first + share + chain];
+  }
   out.sum = sums[0] + sums[1] + (sums[2] + sums[3]);
   return out;
 }
@@ -191,8 +200,9 @@ TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& ow
       const int item = cell / tile_choice_shares;
       Best best{0, -1};
       int32_t finite = 1;
-      if (ahead.is_wanted(item)) {
+      if (own.wanted[item] != 0) {
         const TrtAsrTileChoice* choices = args.choices + ahead.place(item) * tiles;
+        TRT_ASR_SOME
         for (int32_t tile = cell % tile_choice_shares; tile < tiles; tile += tile_choice_shares) {
           take_better(best, {fresh(choices[tile].best), fresh(choices[tile].index)});
           finite &= fresh(choices[tile].finite);
@@ -206,7 +216,7 @@ TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& ow
     for (int cell = thread; cell < cells; cell += block.threads()) {
       const int item = cell / tile_choice_shares;
       own.sums[cell] = 0;
-      if (!ahead.is_wanted(item)) continue;
+      if (own.wanted[item] == 0) continue;
       const int32_t durations_count = args.rules.durations_count;
       if (cell % tile_choice_shares == tile_choice_shares - 1)
         own.durations[item] =
@@ -216,6 +226,7 @@ TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& ow
       if (best.index == args.rules.vocabulary) continue;
       const TrtAsrTileChoice* choices = args.choices + ahead.place(item) * tiles;
       double sum = 0;
+      TRT_ASR_SOME
       for (int32_t tile = cell % tile_choice_shares; tile < tiles; tile += tile_choice_shares) {
         if (fresh(choices[tile].index) >= 0)
           sum += fresh(choices[tile].sum) * static_cast<double>(expf(fresh(choices[tile].best) - best.value));
@@ -236,6 +247,7 @@ TRT_ASR_DEVICE void walk_row(const Ahead<items>& ahead, int within, const Classi
   if (!is_unfinished(row)) return;
   if (!has_room(args, row)) return flag_row(row, TRT_ASR_FLAG_ROW_RANGE, -1);
   const int64_t first = row.frame;
+  TRT_ASR_LOOP
   while (row.label < 0 && is_unfinished(row) && row.frame - first < args.frames_ahead) {
     const int item = within * args.frames_ahead + static_cast<int>(row.frame - first);
     take_step(args.rules, index, decision_of(own, item, args.rules.vocabulary));
@@ -261,8 +273,9 @@ TRT_ASR_DEVICE void classify_tile(const TrtAsrSearch& args, int tile, int group,
     return;
   }
   const TileMemory<items> memory{shared, matrix.inputs};
-  join_items(ahead, memory, block);
-  multiply_tile<Number>(matrix, tile, memory, block);
+  EarlyGroups<Number, items> early(matrix, tile);
+  join_items(ahead, memory, early, own, block);
+  multiply_tile<Number>(matrix, tile, memory, early, block);
   choose_in_tile(ahead, tile, memory, own, block);
   block.each([&](int thread) {
     if (thread == 0) own.last = block.arrive(args.arrivals + group, tiles_of(matrix.outputs)) ? 1 : 0;

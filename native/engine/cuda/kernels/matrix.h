@@ -106,45 +106,89 @@ struct TileMemory {
 template <class Number, int items>
 inline constexpr int groups_ahead = static_cast<int>((items == 1 ? 40 : 20) / sizeof(Number));
 
+/// A thread's groups of a tile, every `tile_shares`-th from its share on.
+template <class Number, int items>
+struct ShareGroups {
+  static constexpr int ahead = groups_ahead<Number, items>;
+  static constexpr int group_numbers = TRT_ASR_TILE_OUTPUTS * TRT_ASR_TILE_INPUTS;
+
+  const Number* weights;
+  int32_t groups;
+  WeightGroup<Number> held[ahead];
+
+  TRT_ASR_DEVICE ShareGroups(const TrtAsrMatrix& matrix, int tile, int cell)
+      : weights(static_cast<const Number*>(matrix.weights) +
+                static_cast<int64_t>(tile) * groups_of(matrix.inputs) * group_numbers +
+                cell % TRT_ASR_TILE_OUTPUTS * TRT_ASR_TILE_INPUTS),
+        groups(groups_of(matrix.inputs)) {}
+  /// Those from `first` on, as many as are held.
+  TRT_ASR_DEVICE void load(int32_t first) {
+    TRT_ASR_UNROLL
+    for (int i = 0; i < ahead; ++i) {
+      const int32_t group = first + i * tile_shares;
+      if (group < groups) held[i] = load_group(weights + static_cast<int64_t>(group) * group_numbers);
+    }
+  }
+};
+
+/// The first groups that a thread of a GPU needs, asked for while its block's vectors are on their way; a
+/// thread of a host asks when it comes to them.
+template <class Number, int items>
+struct EarlyGroups {
+#if defined(__CUDA_ARCH__)
+  ShareGroups<Number, items> own;
+
+  TRT_ASR_DEVICE EarlyGroups(const TrtAsrMatrix& matrix, int tile)
+      : own(matrix, tile, static_cast<int>(threadIdx.x)) {}
+  TRT_ASR_DEVICE void ask() {
+    own.load(static_cast<int>(threadIdx.x) / TRT_ASR_TILE_OUTPUTS);
+  }
+  TRT_ASR_DEVICE ShareGroups<Number, items>& of(const TrtAsrMatrix&, int, int) {
+    return own;
+  }
+#else
+  TRT_ASR_DEVICE EarlyGroups(const TrtAsrMatrix&, int) {}
+  TRT_ASR_DEVICE void ask() {}
+  TRT_ASR_DEVICE ShareGroups<Number, items> of(const TrtAsrMatrix& matrix, int tile, int cell) {
+    ShareGroups<Number, items> own(matrix, tile, cell);
+    own.load(cell / TRT_ASR_TILE_OUTPUTS);
+    return own;
+  }
+#endif
+};
+
 /// What one thread adds up: a share of the inputs to one output, for every vector.
 template <class Number, int items>
 TRT_ASR_DEVICE inline void add_share(const TrtAsrMatrix& matrix, int tile, int cell,
-                                     const TileMemory<items>& memory) {
+                                     const TileMemory<items>& memory, EarlyGroups<Number, items>& early) {
   constexpr int ahead = groups_ahead<Number, items>;
   // Chains of sums that do not wait for one another.
   constexpr int chains = items == 1 ? 4 : items == 2 ? 2 : 1;
-  constexpr int group_numbers = TRT_ASR_TILE_OUTPUTS * TRT_ASR_TILE_INPUTS;
   const int share = cell / TRT_ASR_TILE_OUTPUTS;
   const int at = cell % TRT_ASR_TILE_OUTPUTS;
   const int output = tile * TRT_ASR_TILE_OUTPUTS + at;
-  const int32_t groups = groups_of(matrix.inputs);
-  const Number* weights = static_cast<const Number*>(matrix.weights) +
-                          static_cast<int64_t>(tile) * groups * group_numbers + at * TRT_ASR_TILE_INPUTS;
+  auto&& own = early.of(matrix, tile, cell);
   float sums[items][chains] = {};
   if (share == 0 && matrix.bias != nullptr && output < matrix.outputs) {
     const float bias = matrix.bias[output];
     TRT_ASR_UNROLL
     for (int item = 0; item < items; ++item) sums[item][0] = bias;
   }
-  for (int32_t first = share; first < groups; first += ahead * tile_shares) {
-    WeightGroup<Number> held[ahead];
+  for (int32_t first = share; first < own.groups;) {
     TRT_ASR_UNROLL
     for (int i = 0; i < ahead; ++i) {
       const int32_t group = first + i * tile_shares;
-      if (group < groups) held[i] = load_group(weights + static_cast<int64_t>(group) * group_numbers);
-    }
-    TRT_ASR_UNROLL
-    for (int i = 0; i < ahead; ++i) {
-      const int32_t group = first + i * tile_shares;
-      if (group >= groups) break;
+      if (group >= own.groups) break;
       TRT_ASR_UNROLL
       for (int item = 0; item < items; ++item) {
         const VectorGroup vector = load_vector(memory.vector(item) + group * TRT_ASR_TILE_INPUTS);
         TRT_ASR_UNROLL
         for (int k = 0; k < TRT_ASR_TILE_INPUTS; ++k)
-          sums[item][k % chains] += weight_of(held[i], k) * vector.values[k];
+          sums[item][k % chains] += weight_of(own.held[i], k) * vector.values[k];
       }
     }
+    first += ahead * tile_shares;
+    own.load(first);
   }
   TRT_ASR_UNROLL
   for (int item = 0; item < items; ++item) {
@@ -155,14 +199,49 @@ TRT_ASR_DEVICE inline void add_share(const TrtAsrMatrix& matrix, int tile, int c
   }
 }
 
+/// Fills the vectors by value(item, k) for k < inputs; one thread's part. Numbers are asked for before any is
+/// written, and the first weights behind the first of them.
+template <class Number, int items, class Block, class Value>
+TRT_ASR_DEVICE inline void fill_vectors(const TileMemory<items>& memory, EarlyGroups<Number, items>& early,
+                                        int thread, Block& block, const Value& value) {
+  constexpr int each = items == 1 ? 5 : items == 2 ? 3 : items == 4 ? 2 : 1;
+  const int32_t length = memory.length();
+  float held[each][items];
+  const auto read = [&](int32_t first) {
+    TRT_ASR_UNROLL
+    for (int i = 0; i < each; ++i) {
+      const int32_t k = first + i * block.threads();
+      TRT_ASR_UNROLL
+      for (int item = 0; item < items; ++item) held[i][item] = k < memory.inputs ? value(item, k) : 0.0F;
+    }
+  };
+  const auto write = [&](int32_t first) {
+    TRT_ASR_UNROLL
+    for (int i = 0; i < each; ++i) {
+      const int32_t k = first + i * block.threads();
+      if (k >= length) break;
+      TRT_ASR_UNROLL
+      for (int item = 0; item < items; ++item) memory.vector(item)[k] = held[i][item];
+    }
+  };
+  read(thread);
+  early.ask();
+  write(thread);
+  TRT_ASR_LOOP
+  for (int32_t first = thread + each * block.threads(); first < length; first += each * block.threads()) {
+    read(first);
+    write(first);
+  }
+}
+
 /// The outputs of a tile, with their bias, for the vectors in `memory`. Sums are in an order of their own,
 /// the same for any number of threads.
 template <class Number, int items, class Block>
 TRT_ASR_DEVICE void multiply_tile(const TrtAsrMatrix& matrix, int tile, const TileMemory<items>& memory,
-                                  Block& block) {
+                                  EarlyGroups<Number, items>& early, Block& block) {
   block.each([&](int thread) {
     for (int cell = thread; cell < tile_cells; cell += block.threads())
-      add_share<Number, items>(matrix, tile, cell, memory);
+      add_share<Number, items>(matrix, tile, cell, memory, early);
   });
   constexpr int outputs = items * TRT_ASR_TILE_OUTPUTS;
   block.each([&](int thread) {

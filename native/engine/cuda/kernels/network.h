@@ -79,6 +79,8 @@ TRT_ASR_DEVICE void project_frames(const TrtAsrSearch& args, int tile, int group
   const FrameRange wanted = wanted_frames(args, group, index);
   if (wanted.begin >= wanted.end) return;
   const TileMemory<frames_group> memory{shared, matrix.inputs};
+  EarlyGroups<Number, frames_group> early(matrix, tile);
+  early.ask();
   block.each([&](int thread) {
     const TrtAsrDecodeRow& row = args.rules.rows[index];
     const TrtAsrEncoded& encoded = *args.encoded;
@@ -95,7 +97,7 @@ TRT_ASR_DEVICE void project_frames(const TrtAsrSearch& args, int tile, int group
           there ? values[(row.frame_begin + at) * encoded.frame_stride + d * encoded.width_stride] : 0.0F;
     }
   });
-  multiply_tile<Number>(matrix, tile, memory, block);
+  multiply_tile<Number>(matrix, tile, memory, early, block);
   block.each([&](int thread) {
     for (int cell = thread; cell < frames_group * TRT_ASR_TILE_OUTPUTS; cell += block.threads()) {
       const int64_t at = static_cast<int64_t>(group) * frames_group + cell / TRT_ASR_TILE_OUTPUTS;
@@ -134,17 +136,23 @@ struct LstmShared {
   float cells[items_max * tile_units];
 };
 
-/// Numbers of [x, h] that a layer of a row is given. A token that is none gives what is no number, so that
-/// the row fails and says so.
-TRT_ASR_DEVICE inline float lstm_input(const TrtAsrSearch& args, int layer, int index, int32_t at) {
+/// Where a layer's [x, h] of a row lies; null: there is none, or a token that is none.
+struct LstmInput {
+  const float* x;
+  const float* h;
+  bool wanted;
+};
+TRT_ASR_DEVICE inline LstmInput lstm_input(const TrtAsrSearch& args, int layer, int index) {
+  const TrtAsrDecodeRow* row = labelled(args, index);
+  if (row == nullptr) return {nullptr, nullptr, false};
   const TrtAsrNetwork& network = args.network;
-  const TrtAsrDecodeRow& row = args.rules.rows[index];
   const float* h = static_cast<const float*>(args.states.h);
-  const int32_t x_width = layer == 0 ? network.embedding_width : network.width;
-  if (at >= x_width) return h[state_at(args, layer, index, row.side ^ 1) + at - x_width];
-  if (layer > 0) return h[state_at(args, layer - 1, index, row.side) + at];
-  if (row.last_token < 0 || row.last_token >= network.embedding_rows) return float_of_bits(0x7fc00000U);
-  return network.embedding[static_cast<int64_t>(row.last_token) * network.embedding_width + at];
+  const float* const own = h + state_at(args, layer, index, row->side ^ 1);
+  if (layer > 0) return {h + state_at(args, layer - 1, index, row->side), own, true};
+  const int32_t token = row->last_token;
+  const bool there = token >= 0 && token < network.embedding_rows;
+  return {there ? network.embedding + static_cast<int64_t>(token) * network.embedding_width : nullptr, own,
+          true};
 }
 
 /// Body of lstm: a block for each tile of a layer's gates, 8 units, and group of rows. c' = f c + i tanh(g),
@@ -156,16 +164,21 @@ TRT_ASR_DEVICE void lstm_tile(const TrtAsrSearch& args, int layer, int tile, int
   const TrtAsrNetwork& network = args.network;
   const TrtAsrMatrix& matrix = network.gates[layer];
   const TileMemory<items> memory{shared, matrix.inputs};
+  EarlyGroups<Number, items> early(matrix, tile);
   float* const h = static_cast<float*>(args.states.h);
   float* const c = static_cast<float*>(args.states.c);
   block.each([&](int thread) {
+    const int32_t x_width = layer == 0 ? network.embedding_width : network.width;
+    LstmInput inputs[items];
     TRT_ASR_UNROLL
-    for (int item = 0; item < items; ++item) {
-      const int index = group * items + item;
-      const bool wanted = labelled(args, index) != nullptr;
-      for (int32_t k = thread; k < memory.length(); k += block.threads())
-        memory.vector(item)[k] = wanted && k < matrix.inputs ? lstm_input(args, layer, index, k) : 0.0F;
-    }
+    for (int item = 0; item < items; ++item) inputs[item] = lstm_input(args, layer, group * items + item);
+    fill_vectors(memory, early, thread, block, [&](int item, int32_t k) {
+      const LstmInput& input = inputs[item];
+      if (!input.wanted) return 0.0F;
+      if (k >= x_width) return input.h[k - x_width];
+      // Of a token that is none comes what is no number, so that the row fails and says so.
+      return input.x == nullptr ? float_of_bits(0x7fc00000U) : input.x[k];
+    });
     for (int cell = thread; cell < items * tile_units; cell += block.threads()) {
       const int index = group * items + cell / tile_units;
       const int32_t unit = tile * tile_units + cell % tile_units;
@@ -174,7 +187,7 @@ TRT_ASR_DEVICE void lstm_tile(const TrtAsrSearch& args, int layer, int tile, int
         own.cells[cell] = c[state_at(args, layer, index, row->side ^ 1) + unit];
     }
   });
-  multiply_tile<Number>(matrix, tile, memory, block);
+  multiply_tile<Number>(matrix, tile, memory, early, block);
   const bool gives_predicted = layer == network.layers - 1 && network.projection.weights == nullptr;
   block.each([&](int thread) {
     for (int cell = thread; cell < items * tile_units; cell += block.threads()) {
@@ -209,23 +222,23 @@ TRT_ASR_DEVICE void project_rows(const TrtAsrSearch& args, Projection which, int
   if (!has_labelled<items>(args, group)) return;
   const TrtAsrMatrix& matrix = matrix_of(args.network, which);
   const TileMemory<items> memory{shared, matrix.inputs};
+  EarlyGroups<Number, items> early(matrix, tile);
   const bool to_joint = which == Projection::joint;
   block.each([&](int thread) {
+    const float* from[items];
     TRT_ASR_UNROLL
     for (int item = 0; item < items; ++item) {
       const int index = group * items + item;
       const TrtAsrDecodeRow* row = labelled(args, index);
-      const float* from = nullptr;
-      if (row != nullptr) {
-        from = to_joint ? predicted_at(args, index, row->side)
-                        : static_cast<const float*>(args.states.h) +
-                              state_at(args, args.network.layers - 1, index, row->side);
-      }
-      for (int32_t k = thread; k < memory.length(); k += block.threads())
-        memory.vector(item)[k] = from != nullptr && k < matrix.inputs ? from[k] : 0.0F;
+      from[item] = row == nullptr ? nullptr
+                   : to_joint     ? predicted_at(args, index, row->side)
+                                  : static_cast<const float*>(args.states.h) +
+                                    state_at(args, args.network.layers - 1, index, row->side);
     }
+    fill_vectors(memory, early, thread, block,
+                 [&](int item, int32_t k) { return from[item] == nullptr ? 0.0F : from[item][k]; });
   });
-  multiply_tile<Number>(matrix, tile, memory, block);
+  multiply_tile<Number>(matrix, tile, memory, early, block);
   block.each([&](int thread) {
     for (int cell = thread; cell < items * TRT_ASR_TILE_OUTPUTS; cell += block.threads()) {
       const int index = group * items + cell / TRT_ASR_TILE_OUTPUTS;
