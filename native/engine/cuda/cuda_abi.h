@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /// Raised with every change of what is declared here or in cuda_kernels_abi.h.
-#define TRT_ASR_CUDA_ABI 2u
+#define TRT_ASR_CUDA_ABI 3u
 /// The one symbol of the library: `const TrtAsrCudaLibrary* trt_asr_cuda_library(void)`.
 #define TRT_ASR_CUDA_ENTRY "trt_asr_cuda_library"
 
@@ -110,6 +110,8 @@ typedef struct TrtAsrCudaLibrary {
   int32_t (*ctc)(const TrtAsrCtc* given, TrtAsrStream stream, TrtAsrFailure* failure);
   /// Both kernels of the front end.
   int32_t (*log_mel)(const TrtAsrLogMel* given, TrtAsrStream stream, TrtAsrFailure* failure);
+  /// All moves of a list, in no order. An empty list launches nothing.
+  int32_t (*move_bytes)(const TrtAsrMoves* given, TrtAsrStream stream, TrtAsrFailure* failure);
 } TrtAsrCudaLibrary;
 
 #ifdef __cplusplus

@@ -7,6 +7,7 @@
 // Environment, read at every call:
 //   STAND_IN_GPUS          how many GPUs there are; 1
 //   STAND_IN_DEVICE_BYTES  device memory in all; nothing beyond it is given out
+//   STAND_IN_REFUSE_MOVES  which of the next launches of move_bytes is refused, from 1; 0: none
 
 #include <cstddef>
 #include <cstdint>
@@ -43,8 +44,8 @@ struct HostCuda {
 /// The symbol: `const HostCuda* stand_in_host_cuda()`.
 inline constexpr const char* host_cuda_entry = "stand_in_host_cuda";
 
-/// Most bytes of a payload.
-inline constexpr std::size_t payload_max = 1536;
+/// Most bytes of a payload: those that a kernel takes of arguments.
+inline constexpr std::size_t payload_max = 4096;
 
 /// A number of the environment.
 long number_of(const char* variable, long otherwise) noexcept;

@@ -1,11 +1,14 @@
 #include "host_kernels.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
 #include <vector>
 
 #include "engine/cuda/kernels/check.h"
 #include "engine/cuda/kernels/ctc.h"
 #include "engine/cuda/kernels/log_mel.h"
+#include "engine/cuda/kernels/moves.h"
 #include "engine/cuda/kernels/transducer.h"
 #include "host_memory.h"
 
@@ -150,12 +153,45 @@ const char* run_log_mel(TrtAsrLogMel& args) {
   return nullptr;
 }
 
+const char* run_move_bytes(TrtAsrMoves& args) {
+  HostBlock block{block_threads};
+  constexpr int parts = 2;
+  HostMemory& memory = HostMemory::get();
+  for (int i = 0; i < args.moves_count; ++i) {
+    TrtAsrMove& move = args.moves[i];
+    const auto bytes = static_cast<std::size_t>(move.bytes);
+    move.to = memory.address(move.to, bytes);
+    if (move.to == nullptr) return not_there;
+    if (move.from != nullptr) {
+      move.from = memory.address(move.from, bytes);
+      if (move.from == nullptr) return not_there;
+    }
+    for (int part = 0; part < parts; ++part) trt_asr::cuda::move_part(move, part, parts, block);
+  }
+  return nullptr;
+}
+
 /// Puts a kernel into the stream, its arguments by value.
 template <class Args, const char* (*run)(Args&)>
 std::int32_t launch(const Args* given, TrtAsrStream stream, TrtAsrFailure* failure) {
   static_assert(sizeof(Args) <= payload_max);
   return put_work(
       stream, [](void* payload) { return run(*static_cast<Args*>(payload)); }, given, sizeof *given, failure);
+}
+
+/// Refuses one launch where the environment says so, the first or a later one of those that follow.
+std::int32_t launch_moves(const TrtAsrMoves* given, TrtAsrStream stream, TrtAsrFailure* failure) {
+  static std::atomic<long> launches{0};
+  const long refused = number_of("STAND_IN_REFUSE_MOVES", 0);
+  if (refused == 0) {
+    launches = 0;
+  } else if (++launches == refused) {
+    *failure = {};
+    failure->code = TRT_ASR_INTERNAL;
+    std::snprintf(failure->field, sizeof failure->field, "kernel move_bytes");
+    return TRT_ASR_INTERNAL;
+  }
+  return launch<TrtAsrMoves, run_move_bytes>(given, stream, failure);
 }
 
 }  // namespace
@@ -171,6 +207,7 @@ void add_kernels(TrtAsrCudaLibrary& library, Put put) {
   library.check = launch<TrtAsrCheck, run_check>;
   library.ctc = launch<TrtAsrCtc, run_ctc>;
   library.log_mel = launch<TrtAsrLogMel, run_log_mel>;
+  library.move_bytes = launch_moves;
 }
 
 }  // namespace stand_in
