@@ -291,8 +291,8 @@ CASE("a batch whose caches cannot be moved, there or back, changes no slot") {
         return status.ok();
       };
       const std::int64_t heard[] = {opened.slots.caches->channel_len(1), opened.slots.caches->channel_len(2)};
-      for (const char* launch : {"1", "2"}) {
-        const Variable refusing("STAND_IN_REFUSE_MOVES", launch);
+      for (const long launch : {1, 2}) {
+        devices().refuse_moves(launch);
         CHECK(!encode());
         CHECK(opened.slots.caches->channel_len(1) == heard[0]);
         CHECK(opened.slots.caches->channel_len(2) == heard[1]);

@@ -7,7 +7,6 @@
 // Environment, read at every call:
 //   STAND_IN_GPUS          how many GPUs there are; 1
 //   STAND_IN_DEVICE_BYTES  device memory in all; nothing beyond it is given out
-//   STAND_IN_REFUSE_MOVES  which of the next launches of move_bytes is refused, from 1; 0: none
 
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +25,8 @@ struct HostCuda {
   void* (*address)(const void* memory, std::size_t bytes);
   bool (*is_device)(const void* memory);
   void (*fault)(const char* what);
+  /// Refuses one launch of move_bytes: 1 is the next one, 2 the one after it.
+  void (*refuse_moves)(long launch);
 
   /// Blocks of device and of pinned memory given out since the process began.
   long (*blocks_claimed)();

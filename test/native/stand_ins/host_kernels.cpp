@@ -179,22 +179,23 @@ std::int32_t launch(const Args* given, TrtAsrStream stream, TrtAsrFailure* failu
       stream, [](void* payload) { return run(*static_cast<Args*>(payload)); }, given, sizeof *given, failure);
 }
 
-/// Refuses one launch where the environment says so, the first or a later one of those that follow.
+/// The launch of move_bytes that is refused, counted from the next one; 0: none.
+std::atomic<long> moves_refused{0};
+
 std::int32_t launch_moves(const TrtAsrMoves* given, TrtAsrStream stream, TrtAsrFailure* failure) {
-  static std::atomic<long> launches{0};
-  const long refused = number_of("STAND_IN_REFUSE_MOVES", 0);
-  if (refused == 0) {
-    launches = 0;
-  } else if (++launches == refused) {
-    *failure = {};
-    failure->code = TRT_ASR_INTERNAL;
-    std::snprintf(failure->field, sizeof failure->field, "kernel move_bytes");
-    return TRT_ASR_INTERNAL;
-  }
-  return launch<TrtAsrMoves, run_move_bytes>(given, stream, failure);
+  if (moves_refused == 0 || --moves_refused != 0)
+    return launch<TrtAsrMoves, run_move_bytes>(given, stream, failure);
+  *failure = {};
+  failure->code = TRT_ASR_INTERNAL;
+  std::snprintf(failure->field, sizeof failure->field, "kernel move_bytes");
+  return failure->code;
 }
 
 }  // namespace
+
+void refuse_moves(long launch) {
+  moves_refused = launch;
+}
 
 void add_kernels(TrtAsrCudaLibrary& library, Put put) {
   put_work = put;
