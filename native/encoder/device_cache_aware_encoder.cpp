@@ -3,11 +3,16 @@
 #include <algorithm>
 
 #include "base/contract.h"
+#include "base/limits.generated.h"
 #include "engine/abi_error.h"
 
 namespace trt_asr {
 
 namespace {
+
+/// Rows of a batch whose caches go with one launch: two moves each, and one that clears what is told.
+constexpr std::int32_t rows_moved_max = (TRT_ASR_MOVES_MAX - 1) / 2;
+static_assert(limits::batch_max <= rows_moved_max);
 
 template <class Element>
 Element* at(std::byte* base, std::size_t offset) noexcept {
@@ -74,6 +79,8 @@ Status DeviceCacheAwareEncoder::check_profile() const noexcept {
   TRT_ASR_REQUIRE(batch_max_ >= 1 && batch_max_ <= largest[0], bad_argument, "batch of chunks",
                   "1 row to the engine's " + show(largest[0]), batch_max_,
                   "Build the engines with larger profiles.");
+  TRT_ASR_REQUIRE(batch_max_ <= rows_moved_max, bad_argument, "batch of chunks",
+                  "at most " + show(rows_moved_max) + " rows", batch_max_, "");
   return {};
 }
 
@@ -137,46 +144,53 @@ Status DeviceCacheAwareEncoder::claim() noexcept {
   return {};
 }
 
-Status DeviceCacheAwareEncoder::gather(std::size_t row, std::uint32_t slot,
-                                       DeviceEncoderCaches& caches) noexcept {
-  float* const channel = channel_ + row * config_.channel_elements();
-  float* const time = time_ + row * config_.time_elements();
-  const std::size_t channel_bytes = config_.channel_elements() * sizeof(float);
-  const std::size_t time_bytes = config_.time_elements() * sizeof(float);
-  if (!caches.is_fresh(slot)) {
-    TRT_ASR_TRY(stream_->copy(channel, caches.channel_LKC(slot), channel_bytes));
-    return stream_->copy(time, caches.time_LCJ(slot), time_bytes);
-  }
-  TRT_ASR_PLUGIN_TRY(device_.calls->fill, channel, 0, channel_bytes, stream_->handle());
-  TRT_ASR_PLUGIN_TRY(device_.calls->fill, time, 0, time_bytes, stream_->handle());
+void DeviceCacheAwareEncoder::add_move(void* to, const void* from, std::size_t bytes) noexcept {
+  moves_.moves[moves_.moves_count++] = {to, from, static_cast<std::int64_t>(bytes)};
+}
+
+Status DeviceCacheAwareEncoder::start_moves() noexcept {
+  TRT_ASR_PLUGIN_TRY(device_.calls->move_bytes, &moves_, stream_->handle());
   return {};
 }
 
-Status DeviceCacheAwareEncoder::scatter(std::size_t row, std::uint32_t slot,
-                                        DeviceEncoderCaches& caches) noexcept {
-  TRT_ASR_TRY(stream_->copy(caches.channel_LKC(slot), next_channel_ + row * config_.channel_elements(),
-                            config_.channel_elements() * sizeof(float)));
-  TRT_ASR_TRY(stream_->copy(caches.time_LCJ(slot), next_time_ + row * config_.time_elements(),
-                            config_.time_elements() * sizeof(float)));
+void DeviceCacheAwareEncoder::gather(std::size_t row, std::uint32_t slot,
+                                     const DeviceEncoderCaches& caches) noexcept {
+  const bool fresh = caches.is_fresh(slot);
+  add_move(channel_ + row * config_.channel_elements(), fresh ? nullptr : caches.channel_LKC(slot),
+           config_.channel_elements() * sizeof(float));
+  add_move(time_ + row * config_.time_elements(), fresh ? nullptr : caches.time_LCJ(slot),
+           config_.time_elements() * sizeof(float));
+}
+
+void DeviceCacheAwareEncoder::scatter(std::size_t row, std::uint32_t slot,
+                                      const DeviceEncoderCaches& caches) noexcept {
+  add_move(caches.channel_LKC(slot), next_channel_ + row * config_.channel_elements(),
+           config_.channel_elements() * sizeof(float));
+  add_move(caches.time_LCJ(slot), next_time_ + row * config_.time_elements(),
+           config_.time_elements() * sizeof(float));
+}
+
+void DeviceCacheAwareEncoder::note(std::size_t row, std::uint32_t slot,
+                                   DeviceEncoderCaches& caches) const noexcept {
   caches.channel_len(slot) = host_told_.next_channel_len[row];
   // The graph counts all frames of a chunk into its caches, also those that are not valid.
   if (host_given_.lengths[row] < config_.plan.input_frames()) caches.set_over(slot);
-  return {};
 }
 
 Status DeviceCacheAwareEncoder::begin(std::span<const ChunkRow> rows, DeviceEncoderCaches& caches) noexcept {
   TRT_ASR_TRY(caches.check(rows, config_.plan, batch_max_));
   rows_ = static_cast<std::int32_t>(rows.size());
+  moves_.moves_count = 0;
+  add_move(told_.encoded_lengths, nullptr, told_bytes_);
   for (std::size_t index = 0; index < rows.size(); ++index) {
     const ChunkRow& row = rows[index];
     host_given_.lengths[index] = row.frames;
     host_given_.channel_len[index] = caches.channel_len(row.slot);
     host_given_.counts[index] = config_.plan.encoded_frames(row.frames);
-    TRT_ASR_TRY(gather(index, row.slot, caches));
+    gather(index, row.slot, caches);
   }
   TRT_ASR_TRY(stream_->copy(given_.lengths, host_given_.lengths, given_bytes_));
-  TRT_ASR_PLUGIN_TRY(device_.calls->fill, told_.encoded_lengths, 0, told_bytes_, stream_->handle());
-  return {};
+  return start_moves();
 }
 
 Status DeviceCacheAwareEncoder::bind(std::int64_t rows) noexcept {
@@ -234,13 +248,18 @@ Status DeviceCacheAwareEncoder::run(std::span<ChunkRow> rows, DeviceEncoderCache
   TRT_ASR_TRY(check_encoded(device_, *stream_, encoded_BTD_, given_.counts, told_.encoded_flags));
   TRT_ASR_TRY(stream_->copy(host_told_.encoded_lengths, told_.encoded_lengths, told_bytes_));
   TRT_ASR_TRY(stream_->synchronize());
+  moves_.moves_count = 0;
   for (std::size_t index = 0; index < rows.size(); ++index) {
-    const bool passed = check_row(index).ok();
-    rows[index].encoded_frames = passed ? config_.plan.encoded_frames(rows[index].frames) : 0;
-    if (passed) TRT_ASR_TRY(scatter(index, rows[index].slot, caches));
+    // A chunk has at least one encoder frame: none says that the row did not pass.
+    rows[index].encoded_frames = check_row(index).ok() ? config_.plan.encoded_frames(rows[index].frames) : 0;
+    if (rows[index].encoded_frames > 0) scatter(index, rows[index].slot, caches);
   }
+  TRT_ASR_TRY(start_moves());
   // The next chunk of a slot may be another lane's, on another stream.
-  return stream_->synchronize();
+  TRT_ASR_TRY(stream_->synchronize());
+  for (std::size_t index = 0; index < rows.size(); ++index)
+    if (rows[index].encoded_frames > 0) note(index, rows[index].slot, caches);
+  return {};
 }
 
 Status DeviceCacheAwareEncoder::check_row(std::size_t row) const noexcept {

@@ -60,8 +60,9 @@ class DeviceCacheAwareEncoder {
   [[nodiscard]] Status begin(std::span<const ChunkRow> rows, DeviceEncoderCaches& caches) noexcept;
 
   /// Encodes the batch that was begun and waits. What came of a row, `check_row` tells: where it fails, the
-  /// slot's caches are as they were, as they are when this fails. Errors: ERR_CONTRACT_MISMATCH,
-  /// ERR_INTERNAL.
+  /// slot's caches are as they were. The caches of the others go back with one launch at the end; all slots
+  /// are as they were when this fails, unless the GPU itself breaks off that launch: then it runs nothing for
+  /// this process any more. Errors: ERR_CONTRACT_MISMATCH, ERR_INTERNAL.
   [[nodiscard]] Status run(std::span<ChunkRow> rows, DeviceEncoderCaches& caches) noexcept;
 
   /// As CacheAwareEncoder::check_row.
@@ -93,8 +94,15 @@ class DeviceCacheAwareEncoder {
 
   [[nodiscard]] Status check_profile() const noexcept;
   [[nodiscard]] Status claim() noexcept;
-  [[nodiscard]] Status gather(std::size_t row, std::uint32_t slot, DeviceEncoderCaches& caches) noexcept;
-  [[nodiscard]] Status scatter(std::size_t row, std::uint32_t slot, DeviceEncoderCaches& caches) noexcept;
+  /// Lists the moves of a row's caches from its slot into the batch, zeros for a fresh slot,
+  void gather(std::size_t row, std::uint32_t slot, const DeviceEncoderCaches& caches) noexcept;
+  /// and from the batch into its slot,
+  void scatter(std::size_t row, std::uint32_t slot, const DeviceEncoderCaches& caches) noexcept;
+  void add_move(void* to, const void* from, std::size_t bytes) noexcept;
+  /// which this starts, all at once.
+  [[nodiscard]] Status start_moves() noexcept;
+  /// What the ledger has to know of a row whose caches are back in its slot.
+  void note(std::size_t row, std::uint32_t slot, DeviceEncoderCaches& caches) const noexcept;
   [[nodiscard]] Status bind(std::int64_t rows) noexcept;
   [[nodiscard]] Status check_features() noexcept;
 
@@ -120,6 +128,7 @@ class DeviceCacheAwareEncoder {
   Told told_;
   Told host_told_;
   std::size_t told_bytes_ = 0;
+  TrtAsrMoves moves_{};
   TensorView encoded_BTD_;
 };
 

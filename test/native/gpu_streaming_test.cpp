@@ -262,6 +262,51 @@ CASE("a row that fails leaves its slot's caches as they were, and the rows besid
   }
 }
 
+CASE("a batch whose caches cannot be moved, there or back, changes no slot") {
+  const Tidy tidy;
+  const auto clip = golden::Set("streaming/rnnt").clip("speech.192000");
+  for (const RecognizerConfig& config : {cached_rnnt(), cached_ctc()}) {
+    Opened opened(on_gpu(config));
+    GpuPipeline& pipeline = *opened.pipeline;
+    for (const std::uint32_t slot : {0U, 1U, 2U}) REQUIRE_OK(pipeline.reset(slot));
+    const std::int32_t frames = opened.plan().input_frames();
+    // Slot 0 hears the clip alone, and slots 1 and 2 in a batch, the second one chunk later.
+    std::vector<std::vector<Token>> wanted;
+    std::size_t tokens = 0;
+    for (std::uint64_t chunk = 0; chunk < 12; ++chunk) {
+      ChunkRow alone[] = {{0, frames}};
+      REQUIRE_OK(opened.put(0, clip, chunk));
+      REQUIRE_OK(pipeline.encode_chunks(alone));
+      wanted.push_back(opened.tokens(0, 0, chunk));
+      tokens += wanted.back().size();
+
+      std::vector<ChunkRow> rows{{1, frames}};
+      if (chunk > 0) rows.push_back({2, frames});
+      const auto encode = [&] {
+        REQUIRE_OK(opened.put(0, clip, chunk));
+        if (chunk > 0) REQUIRE_OK(opened.put(1, clip, chunk - 1));
+        const Status status = pipeline.encode_chunks(rows);
+        // As a lane does after a failure.
+        if (!status.ok()) REQUIRE_OK(pipeline.synchronize());
+        return status.ok();
+      };
+      const std::int64_t heard[] = {opened.slots.caches->channel_len(1), opened.slots.caches->channel_len(2)};
+      for (const long launch : {1, 2}) {
+        devices().refuse_moves(launch);
+        CHECK(!encode());
+        CHECK(opened.slots.caches->channel_len(1) == heard[0]);
+        CHECK(opened.slots.caches->channel_len(2) == heard[1]);
+      }
+      REQUIRE(encode());
+      CHECK(fixture::same_tokens(wanted.back(), opened.tokens(1, 0, chunk)));
+      if (chunk > 0)
+        CHECK(fixture::same_tokens(wanted[static_cast<std::size_t>(chunk) - 1],
+                                   opened.tokens(2, 1, chunk - 1)));
+    }
+    CHECK(tokens > 5);
+  }
+}
+
 CASE("chunks and rows that cannot be are refused, and a run that fails changes nothing") {
   const Tidy tidy;
   const auto clip = golden::Set("streaming/rnnt").clip("speech.192000");

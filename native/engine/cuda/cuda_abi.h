@@ -114,6 +114,8 @@ typedef struct TrtAsrCudaLibrary {
   int32_t (*ctc)(const TrtAsrCtc* given, TrtAsrStream stream, TrtAsrFailure* failure);
   /// Both kernels of the front end.
   int32_t (*log_mel)(const TrtAsrLogMel* given, TrtAsrStream stream, TrtAsrFailure* failure);
+  /// All moves of a list, in no order. An empty list launches nothing.
+  int32_t (*move_bytes)(const TrtAsrMoves* given, TrtAsrStream stream, TrtAsrFailure* failure);
 } TrtAsrCudaLibrary;
 
 #ifdef __cplusplus

@@ -320,6 +320,26 @@ typedef struct TrtAsrLogMel {
   int32_t* flags;  ///< [rows_count]: SAMPLES_NOT_FINITE is OR-ed into it.
 } TrtAsrLogMel;
 
+/// CONTRACT: most moves of a list. SOURCE: a kernel takes 4 KB of arguments. WHY: it travels with the launch,
+/// so it needs no copy of its own and no memory that must not change until the GPU has read it; in pinned
+/// memory every block would fetch its part over the bus. TODO: time a launch with a full list on a GPU.
+#define TRT_ASR_MOVES_MAX 160
+
+/// Bytes from one place in device memory to another, of any length and alignment; fastest where both places
+/// are aligned to 16 bytes.
+typedef struct TrtAsrMove {
+  void* to;
+  const void* from;  ///< Null: zeros are written.
+  int64_t bytes;
+} TrtAsrMove;
+
+/// A list of moves. What one of them writes, no other one reads or writes.
+typedef struct TrtAsrMoves {
+  int32_t moves_count;
+  int32_t reserved;
+  TrtAsrMove moves[TRT_ASR_MOVES_MAX];
+} TrtAsrMoves;
+
 #ifdef __cplusplus
 }
 #endif

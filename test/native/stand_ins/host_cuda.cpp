@@ -309,6 +309,7 @@ HostCuda make_hooks() {
   };
   hooks.is_device = [](const void* memory) { return HostMemory::get().is_device(memory); };
   hooks.fault = [](const char* what) { HostMemory::get().fault(what); };
+  hooks.refuse_moves = refuse_moves;
   hooks.blocks_claimed = [] { return HostMemory::get().claimed.load(); };
   hooks.blocks_live = [] { return HostMemory::get().live.load(); };
   hooks.device_bytes_live = [] { return HostMemory::get().device_bytes_live(); };

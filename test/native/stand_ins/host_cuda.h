@@ -26,6 +26,8 @@ struct HostCuda {
   void* (*address)(const void* memory, std::size_t bytes);
   bool (*is_device)(const void* memory);
   void (*fault)(const char* what);
+  /// Refuses one launch of move_bytes: 1 is the next one, 2 the one after it.
+  void (*refuse_moves)(long launch);
 
   /// Blocks of device and of pinned memory given out since the process began.
   long (*blocks_claimed)();
@@ -44,8 +46,8 @@ struct HostCuda {
 /// The symbol: `const HostCuda* stand_in_host_cuda()`.
 inline constexpr const char* host_cuda_entry = "stand_in_host_cuda";
 
-/// Most bytes of a payload.
-inline constexpr std::size_t payload_max = 1536;
+/// Most bytes of a payload: those that a kernel takes of arguments.
+inline constexpr std::size_t payload_max = 4096;
 
 /// A number of the environment.
 long number_of(const char* variable, long otherwise) noexcept;

@@ -1,6 +1,7 @@
 #include "host_kernels.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "engine/cuda/kernels/check.h"
 #include "engine/cuda/kernels/ctc.h"
 #include "engine/cuda/kernels/log_mel.h"
+#include "engine/cuda/kernels/moves.h"
 #include "engine/cuda/kernels/transducer.h"
 #include "host_memory.h"
 
@@ -178,6 +180,24 @@ const char* run_log_mel(TrtAsrLogMel& args) {
   return nullptr;
 }
 
+const char* run_move_bytes(TrtAsrMoves& args) {
+  HostBlock block{block_threads};
+  constexpr int parts = 2;
+  HostMemory& memory = HostMemory::get();
+  for (int i = 0; i < args.moves_count; ++i) {
+    TrtAsrMove& move = args.moves[i];
+    const auto bytes = static_cast<std::size_t>(move.bytes);
+    move.to = memory.address(move.to, bytes);
+    if (move.to == nullptr) return not_there;
+    if (move.from != nullptr) {
+      move.from = memory.address(move.from, bytes);
+      if (move.from == nullptr) return not_there;
+    }
+    for (int part = 0; part < parts; ++part) trt_asr::cuda::move_part(move, part, parts, block);
+  }
+  return nullptr;
+}
+
 /// Puts a kernel into the stream, its arguments by value.
 template <class Args, const char* (*run)(Args&)>
 std::int32_t launch(const Args* given, TrtAsrStream stream, TrtAsrFailure* failure) {
@@ -200,7 +220,23 @@ std::int32_t search(const TrtAsrSearch* given, TrtAsrStream stream, TrtAsrFailur
   return failure->code;
 }
 
+/// The launch of move_bytes that is refused, counted from the next one; 0: none.
+std::atomic<long> moves_refused{0};
+
+std::int32_t launch_moves(const TrtAsrMoves* given, TrtAsrStream stream, TrtAsrFailure* failure) {
+  if (moves_refused == 0 || --moves_refused != 0)
+    return launch<TrtAsrMoves, run_move_bytes>(given, stream, failure);
+  *failure = {};
+  failure->code = TRT_ASR_INTERNAL;
+  std::snprintf(failure->field, sizeof failure->field, "kernel move_bytes");
+  return failure->code;
+}
+
 }  // namespace
+
+void refuse_moves(long launch) {
+  moves_refused = launch;
+}
 
 void add_kernels(TrtAsrCudaLibrary& library, Put put) {
   put_work = put;
@@ -215,6 +251,7 @@ void add_kernels(TrtAsrCudaLibrary& library, Put put) {
   library.check = launch<TrtAsrCheck, run_check>;
   library.ctc = launch<TrtAsrCtc, run_ctc>;
   library.log_mel = launch<TrtAsrLogMel, run_log_mel>;
+  library.move_bytes = launch_moves;
 }
 
 }  // namespace stand_in

@@ -9,5 +9,7 @@ using Put = std::int32_t (*)(TrtAsrStream stream, const char* (*run)(void* paylo
                              std::size_t bytes, TrtAsrFailure* failure);
 
 void add_kernels(TrtAsrCudaLibrary& library, Put put);
+/// See HostCuda.
+void refuse_moves(long launch);
 
 }  // namespace stand_in

@@ -49,7 +49,7 @@ def _probe(figures: dict) -> str:
 
 
 def _kernels(figures: dict) -> str:
-    names = [name for name in ("transducer", "search", "ctc", "check", "log_mel") if name in figures]
+    names = [name for name in ("transducer", "search", "ctc", "check", "log_mel", "move_bytes") if name in figures]
     kinds = [f"{name} {figures[name]['cases']} cases, {figures[name]['failed']} differ" for name in names]
     return "; ".join([*kinds, f"{_number(figures.get('comparisons'))} comparisons"])
 

@@ -283,6 +283,7 @@ Status run_kernels(const Job& job, Outcome& outcome) {
       {"ctc", rounds, [&](int) { return compare_ctc(*lockstep, random); }},
       {"check", rounds, [&](int) { return compare_check(*lockstep, random); }},
       {"log_mel", rounds / 4, [&](int round) { return compare_log_mel(*lockstep, random, round); }},
+      {"move_bytes", rounds, [&](int) { return compare_moves(*lockstep, random); }},
   };
   for (const Kind& kind : kinds) {
     const Stopwatch stopwatch;

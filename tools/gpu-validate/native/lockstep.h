@@ -120,6 +120,7 @@ struct SearchCases {
 [[nodiscard]] Status compare_ctc(Lockstep& lockstep, std::mt19937& random);
 [[nodiscard]] Status compare_check(Lockstep& lockstep, std::mt19937& random);
 [[nodiscard]] Status compare_log_mel(Lockstep& lockstep, std::mt19937& random, int round);
+[[nodiscard]] Status compare_moves(Lockstep& lockstep, std::mt19937& random);
 
 /// Values in a part of bytes, in a dtype.
 template <class Values>

@@ -3,6 +3,7 @@
 #include "engine/cuda/kernels/check.h"
 #include "engine/cuda/kernels/ctc.h"
 #include "engine/cuda/kernels/log_mel.h"
+#include "engine/cuda/kernels/moves.h"
 #include "engine/cuda/kernels/transducer.h"
 #include "engine/cuda/library/launch.h"
 #include "engine/cuda/library/runtime.h"
@@ -21,6 +22,8 @@ constexpr int collapse_threads = 32;
 // Values that a thread of `check` looks at before another block helps. TODO: measure on a GPU.
 constexpr int64_t check_values_per_thread = 16;
 constexpr int64_t check_parts_max = 64;
+// Blocks of one move, at most: one row alone, two moves, still fills a GPU. TODO: measure on a GPU.
+constexpr int64_t move_parts_max = 64;
 
 __global__ void __launch_bounds__(threads_max) load_rows_kernel(const __grid_constant__ TrtAsrMoveRows args) {
   DeviceBlock block;
@@ -88,6 +91,11 @@ __global__ void __launch_bounds__(threads_max) normalize_kernel(const __grid_con
   __shared__ NormalizeShared shared;
   DeviceBlock block;
   normalize_bin(args, blockIdx.y, blockIdx.x, shared, block);
+}
+
+__global__ void __launch_bounds__(threads_max) move_bytes_kernel(const __grid_constant__ TrtAsrMoves args) {
+  DeviceBlock block;
+  move_part(args.moves[blockIdx.y], blockIdx.x, gridDim.x, block);
 }
 
 bool is_word(int32_t bytes) noexcept {
@@ -237,6 +245,26 @@ int32_t log_mel(const TrtAsrLogMel* given, TrtAsrStream stream, TrtAsrFailure* f
   return launched("kernel normalize", failure);
 }
 
+int32_t move_bytes(const TrtAsrMoves* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
+  const int32_t count = given->moves_count;
+  TRT_ASR_LAUNCH_REQUIRE(count >= 0 && count <= TRT_ASR_MOVES_MAX, "move_bytes.moves_count", "0 to 160",
+                         count);
+  int64_t longest = 0;
+  for (int32_t i = 0; i < count; ++i) {
+    const TrtAsrMove& move = given->moves[i];
+    TRT_ASR_LAUNCH_REQUIRE(move.bytes >= 0, "move_bytes.moves.bytes", "at least 0", move.bytes);
+    TRT_ASR_LAUNCH_REQUIRE(move.bytes == 0 || move.to != nullptr, "move_bytes.moves.to", "an address", 0);
+    if (move.bytes > longest) longest = move.bytes;
+  }
+  if (longest == 0) return TRT_ASR_OK;
+  const int64_t share = int64_t{threads_max} * move_words_at_once * int64_t{sizeof(MoveWord)};
+  const int64_t wanted = (longest + share - 1) / share;
+  const dim3 grid(static_cast<unsigned>(wanted > move_parts_max ? move_parts_max : wanted),
+                  static_cast<unsigned>(count));
+  move_bytes_kernel<<<grid, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel move_bytes", failure);
+}
+
 int32_t prepare(TrtAsrFailure* failure) noexcept {
   const cudaError_t error =
       load_all(load_rows_kernel, store_rows_kernel, commit_kernel, summarize_kernel, ctc_collapse_kernel,
@@ -245,7 +273,7 @@ int32_t prepare(TrtAsrFailure* failure) noexcept {
                gather_kernel<Half, BFloat>, gather_kernel<BFloat, float>, gather_kernel<BFloat, Half>,
                gather_kernel<BFloat, BFloat>, decide_kernel<float>, decide_kernel<Half>,
                decide_kernel<BFloat>, check_kernel<float>, check_kernel<Half>, check_kernel<BFloat>,
-               ctc_best_kernel<float>, ctc_best_kernel<Half>, ctc_best_kernel<BFloat>);
+               ctc_best_kernel<float>, ctc_best_kernel<Half>, ctc_best_kernel<BFloat>, move_bytes_kernel);
   return report(error != cudaSuccess ? error : prepare_search(), "CUDA kernels", failure);
 }
 
@@ -263,6 +291,7 @@ void add_kernels(TrtAsrCudaLibrary& library) noexcept {
   library.check = check;
   library.ctc = ctc;
   library.log_mel = log_mel;
+  library.move_bytes = move_bytes;
 }
 
 }  // namespace trt_asr::cuda
