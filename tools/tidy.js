@@ -31,8 +31,8 @@ function sourceFiles() {
 }
 
 const TEXT =
-  /(\.(c|cpp|h|cc|ts|mts|cts|js|mjs|cjs|json|md|py|toml|txt|cmake|gyp|map|yml|yaml|sh)|^\.ci\/run|CMakeLists\.txt)$/;
-const CODE = /\.(c|cpp|h|cc|ts|mts|cts|js|mjs|cjs|py|cmake|gyp|sh)$|^\.ci\/run$|CMakeLists\.txt$/;
+  /(\.(c|cpp|cu|h|cc|ts|mts|cts|js|mjs|cjs|json|md|py|toml|txt|cmake|gyp|map|yml|yaml|sh)|^\.ci\/run|CMakeLists\.txt)$/;
+const CODE = /\.(c|cpp|cu|h|cc|ts|mts|cts|js|mjs|cjs|py|cmake|gyp|sh)$|^\.ci\/run$|CMakeLists\.txt$/;
 const CPP = /^(native|test\/native)\/.*\.(cpp|h)$/;
 const SCRIPT = /\.(ts|mts|cts|js|mjs|cjs)$/;
 
@@ -182,7 +182,7 @@ function checkSizes(file, text) {
 function checkNativeUse(texts) {
   const included = new Map();
   for (const [file, text] of texts) {
-    if (!CPP.test(file)) continue;
+    if (!CPP.test(file) && !file.endsWith('.cu')) continue;
     for (const match of text.matchAll(/^[ \t]*#[ \t]*include[ \t]*"([^"]+)"/gm)) {
       const name = [
         path.posix.join('native', match[1]),

@@ -396,6 +396,10 @@ CASE("the CUDA library loads anywhere and says what is missing") {
     move.side_rows = 3;
     CHECK(library->load_rows(&move, nullptr, &failure) == TRT_ASR_INTERNAL);
     CHECK(std::strcmp(failure.field, "move_rows.side_rows") == 0);
+    move.side_rows = 4;
+    move.dims = {1, 8, 2, 0, 0};
+    CHECK(library->load_rows(&move, nullptr, &failure) == TRT_ASR_INTERNAL);
+    CHECK(std::strcmp(failure.field, "dims.state_bytes") == 0);
     move.side_rows = 0;
     move.behind = 1;
     CHECK(library->store_rows(&move, nullptr, &failure) == TRT_ASR_INTERNAL);

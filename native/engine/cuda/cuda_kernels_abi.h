@@ -91,7 +91,7 @@ typedef struct TrtAsrMoveRows {
   /// Where the batch's states have two sides (TrtAsrSearch): rows between them, so that the state of row i on
   /// side s is that of row s * side_rows + i; and whether the slots' states are those before the last token,
   /// as a fused graph has them, and not those after it. Else 0 and 0.
-  int32_t side_rows;
+  int32_t side_rows;  ///< States and predicted are float32 then.
   int32_t behind;
   int32_t* slot_tokens;        ///< Last token [slots_count]; null with CTC.
   int32_t* slot_carry_frames;  ///< [slots_count]; null with CTC.
@@ -187,10 +187,10 @@ typedef struct TrtAsrNetwork {
 
 /// What a tile of 32 classes says of one frame.
 typedef struct TrtAsrTileChoice {
-  double sum;     ///< Of exp(logit - best) over its tokens.
-  float best;     ///< Of its tokens.
-  int32_t index;  ///< First class with it; -1: the tile has no token.
-  int32_t finite;
+  double sum;      ///< Of exp(logit - best) over its tokens.
+  float best;      ///< Of its tokens.
+  int32_t index;   ///< First class with it; -1: the tile has no token.
+  int32_t finite;  ///< 1: its logits of tokens and durations are finite.
   int32_t reserved;
 } TrtAsrTileChoice;
 
@@ -205,16 +205,17 @@ typedef struct TrtAsrSearch {
   int32_t encoder_width;         ///< D
   int32_t behind;                ///< As in TrtAsrMoveRows.
   int32_t frames_ahead;          ///< 1, 2, 4 or 8: frames that a step looks at.
-  int32_t frames_room;           ///< Frames of a row that `frames` has room for; no row's range is longer.
-  TrtAsrStates states;           ///< Of 2 * rows_count rows: two sides, float32. `predicted` is what the
-                                 ///< predictor gives, [2 * rows_count, P], for fused graphs too.
-  float* frames;                 ///< [rows_count, frames_room, J]: frames through joint_encoder, by their
-                                 ///< place behind frame_begin.
-  float* predicted;              ///< [rows_count, J]: predicted through joint_predictor.
-  TrtAsrTileChoice* choices;     ///< [rows_count, frames_ahead, tiles of joint_out]
-  float* durations;              ///< [rows_count, frames_ahead, K]: logits.
-  int32_t* arrivals;             ///< [rows_count], 0 at first and after each step.
-  float* logits;  ///< [rows_count, frames_ahead, V + 1 + K], for comparisons; null: none are kept.
+  int32_t frames_room;        ///< Frames of a row that `frames` has room for, at most 524,280; a row with a
+                              ///< longer range is flagged.
+  TrtAsrStates states;        ///< Of 2 * rows_count rows: two sides, float32. `predicted` is what the
+                              ///< predictor gives, [2 * rows_count, P], for fused graphs too.
+  float* frames;              ///< [rows_count, frames_room, J]: frames through joint_encoder, by their
+                              ///< place behind frame_begin.
+  float* predicted;           ///< [rows_count, J]: predicted through joint_predictor.
+  TrtAsrTileChoice* choices;  ///< [rows_count, frames_ahead, tiles of joint_out]
+  float* durations;           ///< [rows_count, frames_ahead, K]: logits.
+  int32_t* arrivals;          ///< [rows_count], 0 at first and after each step: which block is the last.
+  float* logits;              ///< [rows_count, frames_ahead, V + 1 + K], for comparisons; null: none are kept.
 } TrtAsrSearch;
 
 /// What the host reads of a batch.

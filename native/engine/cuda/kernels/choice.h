@@ -14,10 +14,8 @@ struct Best {
 };
 
 TRT_ASR_DEVICE inline void take_better(Best& into, const Best& from) {
-  if (from.index < 0) return;
-  const bool wins =
-      into.index < 0 || from.value > into.value || (from.value == into.value && from.index < into.index);
-  if (wins) into = from;
+  const bool first = (from.value == into.value) & (from.index < into.index);
+  if ((from.index >= 0) & ((into.index < 0) | (from.value > into.value) | first)) into = from;
 }
 
 /// Memory that a block shares while it looks at one vector.

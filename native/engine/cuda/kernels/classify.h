@@ -15,6 +15,7 @@ struct ClassifyShared {
   Best bests[items_max * tile_choice_shares];
   int32_t finite[items_max * tile_choice_shares];
   double sums[items_max * tile_choice_shares];
+  Decision decisions[items_max];
   int32_t durations[items_max];
   int32_t wanted[items_max];
   int32_t last;
@@ -157,39 +158,78 @@ TRT_ASR_DEVICE void choose_in_tile(const Ahead<items>& ahead, int tile, const Ti
 
 /// First of the highest of an item's durations.
 TRT_ASR_DEVICE inline int32_t best_duration(const float* logits, int32_t count) {
+  constexpr int together = 8;
   Best best{0, -1};
   TRT_ASR_LOOP
-  for (int32_t k = 0; k < count; ++k) take_better(best, {fresh(logits[k]), k});
+  for (int32_t first = 0; first < count; first += together) {
+    Best some[together];
+    TRT_ASR_UNROLL
+    for (int i = 0; i < together; ++i) {
+      some[i] = {0, -1};
+      if (first + i < count) some[i] = {fresh(logits[first + i]), first + i};
+    }
+    TRT_ASR_UNROLL
+    for (int i = 0; i < together; ++i) take_better(best, some[i]);
+  }
   return best.index;
+}
+
+/// What some tiles say of an item.
+struct TilesSaid {
+  Best best{0, -1};
+  double sum = 0;  ///< Of exp(logit - best).
+  int32_t finite = 1;
+};
+
+/// One share of an item's tiles.
+TRT_ASR_DEVICE inline TilesSaid read_tiles(const TrtAsrTileChoice* choices, int32_t tiles, int32_t share) {
+  // SOURCE: 8,193 tokens and 5 durations are 257 tiles, and 9 of a share at most.
+  constexpr int together = 9;
+  TilesSaid out;
+  TRT_ASR_LOOP
+  for (int32_t first = share; first < tiles; first += together * tile_choice_shares) {
+    TrtAsrTileChoice some[together];
+    Best best = out.best;
+    TRT_ASR_UNROLL
+    for (int i = 0; i < together; ++i) {
+      const int32_t tile = first + i * tile_choice_shares;
+      some[i] = {0, 0, -1, 1, 0};
+      if (tile < tiles) {
+        const TrtAsrTileChoice& choice = choices[tile];
+        some[i] = {fresh(choice.sum), fresh(choice.best), fresh(choice.index), fresh(choice.finite), 0};
+      }
+    }
+    TRT_ASR_UNROLL
+    for (int i = 0; i < together; ++i) {
+      take_better(best, {some[i].best, some[i].index});
+      out.finite &= some[i].finite;
+    }
+    if (out.best.index >= 0) out.sum *= static_cast<double>(expf(out.best.value - best.value));
+    out.best = best;
+    TRT_ASR_UNROLL
+    for (int i = 0; i < together; ++i) {
+      if (some[i].index >= 0) out.sum += some[i].sum * static_cast<double>(expf(some[i].best - best.value));
+    }
+  }
+  return out;
 }
 
 /// Best of an item's tiles, from the shares of them.
 TRT_ASR_DEVICE inline Best best_of_shares(const ClassifyShared& own, int item) {
-  Best best = own.bests[item * tile_choice_shares];
-  TRT_ASR_SOME
-  for (int share = 1; share < tile_choice_shares; ++share)
-    take_better(best, own.bests[item * tile_choice_shares + share]);
-  return best;
+  constexpr int chains = 4;
+  const Best* shares = own.bests + item * tile_choice_shares;
+  Best best[chains];
+  TRT_ASR_UNROLL
+  for (int chain = 0; chain < chains; ++chain) best[chain] = shares[chain];
+  TRT_ASR_UNROLL
+  for (int share = chains; share < tile_choice_shares; ++share)
+    take_better(best[share % chains], shares[share]);
+  TRT_ASR_UNROLL
+  for (int chain = 1; chain < chains; ++chain) take_better(best[0], best[chain]);
+  return best[0];
 }
 
-/// What all tiles say of an item, once the shares are there; one thread's work.
-TRT_ASR_DEVICE inline Decision decision_of(const ClassifyShared& own, int item, int32_t vocabulary) {
-  const int first = item * tile_choice_shares;
-  Decision out{1, best_of_shares(own, item).index, own.durations[item], 0};
-  TRT_ASR_SOME
-  for (int share = 0; share < tile_choice_shares; ++share) out.finite &= own.finite[first + share];
-  if (out.label == vocabulary) return out;
-  double sums[4] = {};
-  TRT_ASR_LOOP
-  for (int share = 0; share < tile_choice_shares; share += 4) {
-    TRT_ASR_UNROLL
-    for (int chain = 0; chain < 4; ++chain) sums[chain] += own.sums[first + share + chain];
-  }
-  out.sum = sums[0] + sums[1] + (sums[2] + sums[3]);
-  return out;
-}
-
-/// The tiles' choices -> shares in `own`.
+/// The tiles' choices -> what they say of each item.
 template <int items, class Block>
 TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& own, Block& block) {
   constexpr int cells = items * tile_choice_shares;
@@ -198,40 +238,48 @@ TRT_ASR_DEVICE void gather_choices(const Ahead<items>& ahead, ClassifyShared& ow
   block.each([&](int thread) {
     for (int cell = thread; cell < cells; cell += block.threads()) {
       const int item = cell / tile_choice_shares;
-      Best best{0, -1};
-      int32_t finite = 1;
+      const int share = cell % tile_choice_shares;
+      TilesSaid said;
       if (own.wanted[item] != 0) {
-        const TrtAsrTileChoice* choices = args.choices + ahead.place(item) * tiles;
-        TRT_ASR_SOME
-        for (int32_t tile = cell % tile_choice_shares; tile < tiles; tile += tile_choice_shares) {
-          take_better(best, {fresh(choices[tile].best), fresh(choices[tile].index)});
-          finite &= fresh(choices[tile].finite);
-        }
+        said = read_tiles(args.choices + ahead.place(item) * tiles, tiles, share);
+        const int32_t durations_count = args.rules.durations_count;
+        if (share == tile_choice_shares - 1)
+          own.durations[item] =
+              best_duration(args.durations + ahead.place(item) * durations_count, durations_count);
       }
-      own.bests[cell] = best;
-      own.finite[cell] = finite;
+      own.bests[cell] = said.best;
+      own.sums[cell] = said.sum;
+      own.finite[cell] = said.finite;
     }
   });
   block.each([&](int thread) {
     for (int cell = thread; cell < cells; cell += block.threads()) {
       const int item = cell / tile_choice_shares;
-      own.sums[cell] = 0;
       if (own.wanted[item] == 0) continue;
-      const int32_t durations_count = args.rules.durations_count;
-      if (cell % tile_choice_shares == tile_choice_shares - 1)
-        own.durations[item] =
-            best_duration(args.durations + ahead.place(item) * durations_count, durations_count);
       const Best best = best_of_shares(own, item);
-      // Blank has no confidence.
-      if (best.index == args.rules.vocabulary) continue;
-      const TrtAsrTileChoice* choices = args.choices + ahead.place(item) * tiles;
-      double sum = 0;
-      TRT_ASR_SOME
-      for (int32_t tile = cell % tile_choice_shares; tile < tiles; tile += tile_choice_shares) {
-        if (fresh(choices[tile].index) >= 0)
-          sum += fresh(choices[tile].sum) * static_cast<double>(expf(fresh(choices[tile].best) - best.value));
+      const Best share = own.bests[cell];
+      if (share.index >= 0) own.sums[cell] *= static_cast<double>(expf(share.value - best.value));
+      if (cell % tile_choice_shares == 0) own.decisions[item].label = best.index;
+    }
+  });
+  block.each([&](int thread) {
+    for (int item = thread; item < items; item += block.threads()) {
+      if (own.wanted[item] == 0) continue;
+      const int first = item * tile_choice_shares;
+      Decision& decision = own.decisions[item];
+      double sums[4] = {};
+      int32_t finite = 1;
+      TRT_ASR_LOOP
+      for (int share = 0; share < tile_choice_shares; share += 4) {
+        TRT_ASR_UNROLL
+        for (int chain = 0; chain < 4; ++chain) {
+          sums[chain] += own.sums[first + share + chain];
+          finite &= own.finite[first + share + chain];
+        }
       }
-      own.sums[cell] = sum;
+      decision.sum = sums[0] + sums[1] + (sums[2] + sums[3]);
+      decision.finite = finite;
+      decision.duration = own.durations[item];
     }
   });
 }
@@ -250,7 +298,7 @@ TRT_ASR_DEVICE void walk_row(const Ahead<items>& ahead, int within, const Classi
   TRT_ASR_LOOP
   while (row.label < 0 && is_unfinished(row) && row.frame - first < args.frames_ahead) {
     const int item = within * args.frames_ahead + static_cast<int>(row.frame - first);
-    take_step(args.rules, index, decision_of(own, item, args.rules.vocabulary));
+    take_step(args.rules, index, own.decisions[item]);
   }
   if (row.label >= 0) row.side ^= 1;
 }

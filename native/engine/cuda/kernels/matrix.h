@@ -174,18 +174,31 @@ TRT_ASR_DEVICE inline void add_share(const TrtAsrMatrix& matrix, int tile, int c
     TRT_ASR_UNROLL
     for (int item = 0; item < items; ++item) sums[item][0] = bias;
   }
+  // Groups without a question between them, so that the numbers of several are read at once.
+  constexpr int together = items == 1 ? 5 : 1;
+  static_assert(ahead % together == 0);
+  const auto add = [&](int i, int32_t group) {
+    TRT_ASR_UNROLL
+    for (int item = 0; item < items; ++item) {
+      const VectorGroup vector = load_vector(memory.vector(item) + group * TRT_ASR_TILE_INPUTS);
+      TRT_ASR_UNROLL
+      for (int k = 0; k < TRT_ASR_TILE_INPUTS; ++k)
+        sums[item][k % chains] += weight_of(own.held[i], k) * vector.values[k];
+    }
+  };
   for (int32_t first = share; first < own.groups;) {
     TRT_ASR_UNROLL
-    for (int i = 0; i < ahead; ++i) {
-      const int32_t group = first + i * tile_shares;
+    for (int begin = 0; begin < ahead; begin += together) {
+      const int32_t group = first + begin * tile_shares;
       if (group >= own.groups) break;
-      TRT_ASR_UNROLL
-      for (int item = 0; item < items; ++item) {
-        const VectorGroup vector = load_vector(memory.vector(item) + group * TRT_ASR_TILE_INPUTS);
+      if (group + (together - 1) * tile_shares < own.groups) {
         TRT_ASR_UNROLL
-        for (int k = 0; k < TRT_ASR_TILE_INPUTS; ++k)
-          sums[item][k % chains] += weight_of(own.held[i], k) * vector.values[k];
+        for (int i = 0; i < together; ++i) add(begin + i, group + i * tile_shares);
+        continue;
       }
+      TRT_ASR_UNROLL
+      for (int i = 0; i < together; ++i)
+        if (group + i * tile_shares < own.groups) add(begin + i, group + i * tile_shares);
     }
     first += ahead * tile_shares;
     own.load(first);

@@ -136,23 +136,25 @@ struct LstmShared {
   float cells[items_max * tile_units];
 };
 
-/// Where a layer's [x, h] of a row lies; null: there is none, or a token that is none.
+/// Where a layer's [x, h] of a row lies, h as if it began at 0.
 struct LstmInput {
   const float* x;
   const float* h;
   bool wanted;
+  bool known;  ///< The token is one.
 };
 TRT_ASR_DEVICE inline LstmInput lstm_input(const TrtAsrSearch& args, int layer, int index) {
-  const TrtAsrDecodeRow* row = labelled(args, index);
-  if (row == nullptr) return {nullptr, nullptr, false};
+  const bool wanted = labelled(args, index) != nullptr;
+  const int at = wanted ? index : 0;
+  const TrtAsrDecodeRow& row = args.rules.rows[at];
   const TrtAsrNetwork& network = args.network;
-  const float* h = static_cast<const float*>(args.states.h);
-  const float* const own = h + state_at(args, layer, index, row->side ^ 1);
-  if (layer > 0) return {h + state_at(args, layer - 1, index, row->side), own, true};
-  const int32_t token = row->last_token;
-  const bool there = token >= 0 && token < network.embedding_rows;
-  return {there ? network.embedding + static_cast<int64_t>(token) * network.embedding_width : nullptr, own,
-          true};
+  const float* const h = static_cast<const float*>(args.states.h);
+  const float* const own = h + state_at(args, layer, at, row.side ^ 1);
+  if (layer > 0) return {h + state_at(args, layer - 1, at, row.side), own - network.width, wanted, true};
+  const int32_t token = row.last_token;
+  const bool known = token >= 0 && token < network.embedding_rows;
+  return {network.embedding + static_cast<int64_t>(known ? token : 0) * network.embedding_width,
+          own - network.embedding_width, wanted, known};
 }
 
 /// Body of lstm: a block for each tile of a layer's gates, 8 units, and group of rows. c' = f c + i tanh(g),
@@ -175,9 +177,9 @@ TRT_ASR_DEVICE void lstm_tile(const TrtAsrSearch& args, int layer, int tile, int
     fill_vectors(memory, early, thread, block, [&](int item, int32_t k) {
       const LstmInput& input = inputs[item];
       if (!input.wanted) return 0.0F;
-      if (k >= x_width) return input.h[k - x_width];
+      const float value = (k < x_width ? input.x : input.h)[k];
       // Of a token that is none comes what is no number, so that the row fails and says so.
-      return input.x == nullptr ? float_of_bits(0x7fc00000U) : input.x[k];
+      return input.known ? value : float_of_bits(0x7fc00000U);
     });
     for (int cell = thread; cell < items * tile_units; cell += block.threads()) {
       const int index = group * items + cell / tile_units;

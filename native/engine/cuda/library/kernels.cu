@@ -127,7 +127,13 @@ int32_t check_move(const TrtAsrMoveRows& given, TrtAsrFailure* failure) noexcept
                          "0, or rows_count or more", side_rows);
   TRT_ASR_LAUNCH_REQUIRE(given.behind == 0 || (given.behind == 1 && side_rows != 0), "move_rows.behind",
                          "0, or 1 where there are side_rows", given.behind);
-  return check_dims(given.dims, failure);
+  if (const int32_t code = check_dims(given.dims, failure); code != 0 || side_rows == 0) return code;
+  const TrtAsrStateDims& dims = given.dims;
+  TRT_ASR_LAUNCH_REQUIRE(dims.state_bytes == 4, "dims.state_bytes", "4 where there are side_rows",
+                         dims.state_bytes);
+  TRT_ASR_LAUNCH_REQUIRE(dims.predicted_width == 0 || dims.predicted_bytes == 4, "dims.predicted_bytes",
+                         "4 where there are side_rows", dims.predicted_bytes);
+  return TRT_ASR_OK;
 }
 
 int32_t load_rows(const TrtAsrMoveRows* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
