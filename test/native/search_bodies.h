@@ -33,6 +33,7 @@ class HostSearch {
         cuda::project_frames<decltype(number)>(args, tile, at % groups, at / groups,
                                                memory(matrix, frames_group), block_);
       });
+      return TRT_ASR_OK;
     });
   }
   std::int32_t copy_frames(const TrtAsrSearch& args) {
@@ -43,39 +44,38 @@ class HostSearch {
   }
   std::int32_t lstm(const TrtAsrSearch& args, std::int32_t layer) {
     const TrtAsrMatrix& matrix = args.network.gates[layer];
-    return over_rows(args, matrix, items_for(args.rules.rows_count),
-                     [&](auto number, auto constant, int tile, int group, float* shared) {
-                       constexpr int items = decltype(constant)::value;
-                       LstmShared own;
-                       lstm_tile<decltype(number), items>(args, layer, tile, group, own, shared, block_);
-                     });
+    return over_rows<LstmVectors>(
+        args, matrix, [&](auto number, auto constant, int tile, int group, float* shared) {
+          constexpr int items = decltype(constant)::value;
+          LstmShared own;
+          lstm_tile<decltype(number), items>(args, layer, tile, group, own, shared, block_);
+        });
   }
   std::int32_t project(const TrtAsrSearch& args, Projection which) {
     const TrtAsrMatrix& matrix = matrix_of(args.network, which);
-    return over_rows(args, matrix, items_for(args.rules.rows_count),
-                     [&](auto number, auto constant, int tile, int group, float* shared) {
-                       constexpr int items = decltype(constant)::value;
-                       project_rows<decltype(number), items>(args, which, tile, group, shared, block_);
-                     });
+    return over_rows<ProjectVectors>(
+        args, matrix, [&](auto number, auto constant, int tile, int group, float* shared) {
+          constexpr int items = decltype(constant)::value;
+          project_rows<decltype(number), items>(args, which, tile, group, shared, block_);
+        });
   }
   std::int32_t classify(const TrtAsrSearch& args) {
-    const std::int32_t rows = classify_rows(args);
-    return over_groups(args.network.joint_out, rows * args.frames_ahead,
-                       blocks_for(args.rules.rows_count, rows),
-                       [&](auto number, auto constant, int tile, int group, float* shared) {
-                         constexpr int items = decltype(constant)::value;
-                         ClassifyShared own;
-                         classify_tile<decltype(number), items>(args, tile, group, own, shared, block_);
-                       });
+    const std::int32_t items = classify_items(args);
+    return over_groups<ClassifyVectors>(
+        args.network.joint_out, items, blocks_for(args.rules.rows_count, items / args.frames_ahead),
+        [&](auto number, auto constant, int tile, int group, float* shared) {
+          constexpr int items = decltype(constant)::value;
+          ClassifyShared own;
+          classify_tile<decltype(number), items>(args, tile, group, own, shared, block_);
+        });
   }
 
  private:
   template <class Launch>
   static std::int32_t with_number(std::int32_t dtype, const Launch& launch) {
-    if (dtype == TRT_ASR_F32) launch(float{});
-    if (dtype == TRT_ASR_F16) launch(Half{});
-    if (dtype == TRT_ASR_BF16) launch(BFloat{});
-    return dtype >= TRT_ASR_F32 && dtype <= TRT_ASR_BF16 ? TRT_ASR_OK : TRT_ASR_INTERNAL;
+    if (dtype == TRT_ASR_F32) return launch(float{});
+    if (dtype == TRT_ASR_F16) return launch(Half{});
+    return dtype == TRT_ASR_BF16 ? launch(BFloat{}) : TRT_ASR_INTERNAL;
   }
   /// What a block shares is not what the block before it left.
   float* memory(const TrtAsrMatrix& matrix, std::int32_t items) {
@@ -86,19 +86,20 @@ class HostSearch {
   void over(std::int32_t tiles, std::int32_t groups, const F& f) {
     order_(tiles * groups, [&](std::int32_t at) { f(at % tiles, at / tiles); });
   }
-  template <class F>
+  template <class Sizes, class F>
   std::int32_t over_groups(const TrtAsrMatrix& matrix, std::int32_t items, std::int32_t groups, const F& f) {
     return with_number(matrix.dtype, [&](auto number) {
-      with_items(items, [&](auto constant) {
+      return Sizes::template with<decltype(number)>(items, [&](auto constant) {
         over(tiles_of(matrix.outputs), groups,
              [&](int tile, int group) { f(number, constant, tile, group, memory(matrix, items)); });
+        return TRT_ASR_OK;
       });
     });
   }
-  template <class F>
-  std::int32_t over_rows(const TrtAsrSearch& args, const TrtAsrMatrix& matrix, std::int32_t items,
-                         const F& f) {
-    return over_groups(matrix, items, blocks_for(args.rules.rows_count, items), f);
+  template <class Sizes, class F>
+  std::int32_t over_rows(const TrtAsrSearch& args, const TrtAsrMatrix& matrix, const F& f) {
+    const std::int32_t items = Sizes::of(matrix, args.rules.rows_count);
+    return over_groups<Sizes>(matrix, items, blocks_for(args.rules.rows_count, items), f);
   }
 
   Block block_;

@@ -1,9 +1,10 @@
 # libtrt_asr_cuda.so: devices, memory, graphs and kernels, with the CUDA runtime inside. A library of its own, loaded at run time, so
 # that nothing else links anything of NVIDIA's. Built where nvcc is; every other target builds and passes its tests without it.
 option(TRT_ASR_CUDA "Build the CUDA library where nvcc is found" ON)
-# SOURCE: the GPUs that TensorRT 10 and 11 support since Ampere; the PTX of the last one serves later GPUs. WHY: a GPU without a binary of
-# its own would compile the kernels when the library is first used.
-set(TRT_ASR_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120 CACHE STRING "GPUs that the CUDA library has binaries for")
+# SOURCE: the GPUs that TensorRT 10 and 11 support since Ampere; 8.6 and 8.9 run the binary of 8.0, 12.1 that of 12.0 (CUDA, binary
+# compatibility), and the PTX of the last one serves later GPUs. WHY: a GPU without a binary would compile the kernels when the library
+# is first used, and each one more is a megabyte and half a minute of the build.
+set(TRT_ASR_CUDA_ARCHITECTURES 80-real 90-real 100-real 120 CACHE STRING "GPUs that the CUDA library has binaries for")
 
 # Puts the library into the folder that its loader looks in: beside the module that the core is part of.
 function(trt_asr_place_cuda target folder)

@@ -106,7 +106,7 @@ TRT_ASR_DEVICE void choose_in_tile(const Ahead<items>& ahead, int tile, const Ti
         const float logit = memory.output(item, first + i);
         if (output >= tokens_count + durations_count) break;
         finite &= is_finite(logit) ? 1 : 0;
-        if (args.logits != nullptr && ahead.is_wanted(item))
+        if (args.logits != nullptr && own.wanted[item] != 0)
           args.logits[ahead.place(item) * (tokens_count + durations_count) + output] = logit;
         if (output < tokens_count) {
           if (best.index < 0 || logit > best.value) best = {logit, output};

@@ -102,9 +102,13 @@ struct TileMemory {
 
 /// CONTRACT: groups of weights that a thread has on their way. SOURCE: 1,280 inputs of 16 bits, those of an
 /// LSTM layer of Parakeet-TDT-0.6b, are 20 groups a thread, and 80 registers. WHY: one wait for memory
-/// instead of several; with more vectors the sums are what takes time. TODO: measure on a GPU.
+/// instead of several; with more vectors the sums are what takes time, and each group ahead is as much code
+/// again. TODO: measure on a GPU.
 template <class Number, int items>
-inline constexpr int groups_ahead = static_cast<int>((items == 1 ? 40 : 20) / sizeof(Number));
+inline constexpr int groups_ahead = static_cast<int>((items == 1   ? 40
+                                                      : items == 4 ? 20
+                                                                   : 10) /
+                                                     sizeof(Number));
 
 /// A thread's groups of a tile, every `tile_shares`-th from its share on.
 template <class Number, int items>

@@ -12,37 +12,53 @@ namespace trt_asr::cuda {
 /// CONTRACT: most frames of a row. SOURCE: 65,535 groups of 8, the grid's second axis. TODO: none.
 inline constexpr int32_t frames_room_max = 65535 * frames_group;
 
-/// Vectors of a block that has work for so many: 1, 2, 4 or 8.
-inline int32_t items_for(int32_t count) {
-  return count > 4 ? items_max : count > 2 ? 4 : count;
-}
+/// The numbers of vectors that a kernel's blocks come with. CONTRACT: one alone and 4 where it pays off, and
+/// items_max; of float32 weights items_max alone. SOURCE: none, not run on a GPU yet. WHY: each is a kernel
+/// for each type of weights and each GPU; float32 is for comparisons. TODO: measure on a GPU.
+template <int... sizes>
+struct Vectors {
+  /// Of a block that has work for so many.
+  static int32_t of(const TrtAsrMatrix& matrix, int32_t count) {
+    int32_t smallest = items_max;
+    if (matrix.dtype == TRT_ASR_F32) return smallest;
+    ((sizes >= count&& sizes < smallest ? smallest = sizes : 0), ...);
+    return smallest;
+  }
+  /// Calls f with each number as a constant.
+  template <class Number, class F>
+  static void each(const F& f) {
+    if constexpr (sizeof(Number) == sizeof(float)) {
+      f(std::integral_constant<int, items_max>{});
+    } else {
+      (f(std::integral_constant<int, sizes>{}), ...);
+    }
+  }
+  /// Calls f with `items` as a constant, which gives a code.
+  template <class Number, class F>
+  static int32_t with(int32_t items, const F& f) {
+    if constexpr (sizeof(Number) == sizeof(float)) {
+      return f(std::integral_constant<int, items_max>{});
+    } else {
+      int32_t code = TRT_ASR_INTERNAL;
+      ((items == sizes ? code = f(std::integral_constant<int, sizes>{}) : 0), ...);
+      return code;
+    }
+  }
+};
+using LstmVectors = Vectors<1, 4, items_max>;
+using ProjectVectors = Vectors<1, items_max>;
+using ClassifyVectors = Vectors<4, items_max>;
+
 /// Blocks that so many are spread over.
 inline int32_t blocks_for(int32_t count, int32_t items) {
   return (count - 1) / items + 1;
 }
-/// Rows of a block of `classify`; each has frames_ahead vectors.
-inline int32_t classify_rows(const TrtAsrSearch& args) {
-  const int32_t most = items_max / args.frames_ahead;
-  const int32_t rows = items_for(args.rules.rows_count);
-  return rows < most ? rows : most;
+/// Vectors of a block of `classify`: frames_ahead for each of its rows.
+inline int32_t classify_items(const TrtAsrSearch& args) {
+  return ClassifyVectors::of(args.network.joint_out, args.rules.rows_count * args.frames_ahead);
 }
 inline int32_t frame_groups(const TrtAsrSearch& args) {
   return blocks_for(args.frames_room, frames_group);
-}
-
-/// Calls f with items as a constant.
-template <class F>
-auto with_items(int32_t items, const F& f) {
-  switch (items) {
-    case 1:
-      return f(std::integral_constant<int, 1>{});
-    case 2:
-      return f(std::integral_constant<int, 2>{});
-    case 4:
-      return f(std::integral_constant<int, 4>{});
-    default:
-      return f(std::integral_constant<int, 8>{});
-  }
 }
 
 /// Rows with a label -> their state, and what the joint adds of it. `launch` has a function for each kernel,

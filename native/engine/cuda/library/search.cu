@@ -62,13 +62,13 @@ struct Launcher {
   TrtAsrFailure* failure;
 
   /// run(Number{}, items, grid, bytes that a block shares) for a matrix and blocks of `items` vectors.
-  template <class Run>
+  template <class Sizes, class Run>
   int32_t over(const TrtAsrMatrix& matrix, int32_t items, int32_t groups, const char* name,
                const Run& run) const noexcept {
     const dim3 grid(static_cast<unsigned>(tiles_of(matrix.outputs)), static_cast<unsigned>(groups));
     const size_t bytes = static_cast<size_t>(tile_floats(matrix.inputs, items)) * sizeof(float);
     return with_number(matrix.dtype, name, failure, [&](auto number) noexcept {
-      return with_items(items, [&](auto constant) noexcept {
+      return Sizes::template with<decltype(number)>(items, [&](auto constant) noexcept {
         run(number, constant, grid, bytes);
         return launched(name, failure);
       });
@@ -92,29 +92,32 @@ struct Launcher {
     return launched("kernel copy_frames", failure);
   }
   int32_t lstm(const TrtAsrSearch& args, int32_t layer) const noexcept {
-    const int32_t items = items_for(args.rules.rows_count);
-    return over(args.network.gates[layer], items, blocks_for(args.rules.rows_count, items), "kernel lstm",
-                [&](auto number, auto constant, const dim3& grid, size_t bytes) noexcept {
-                  lstm_kernel<decltype(number), decltype(constant)::value>
-                      <<<grid, tile_cells, bytes, stream>>>(args, layer);
-                });
+    const TrtAsrMatrix& matrix = args.network.gates[layer];
+    const int32_t items = LstmVectors::of(matrix, args.rules.rows_count);
+    return over<LstmVectors>(matrix, items, blocks_for(args.rules.rows_count, items), "kernel lstm",
+                             [&](auto number, auto constant, const dim3& grid, size_t bytes) noexcept {
+                               lstm_kernel<decltype(number), decltype(constant)::value>
+                                   <<<grid, tile_cells, bytes, stream>>>(args, layer);
+                             });
   }
   int32_t project(const TrtAsrSearch& args, Projection which) const noexcept {
-    const int32_t items = items_for(args.rules.rows_count);
-    return over(matrix_of(args.network, which), items, blocks_for(args.rules.rows_count, items),
-                "kernel project_rows",
-                [&](auto number, auto constant, const dim3& grid, size_t bytes) noexcept {
-                  project_rows_kernel<decltype(number), decltype(constant)::value>
-                      <<<grid, tile_cells, bytes, stream>>>(args, which);
-                });
+    const TrtAsrMatrix& matrix = matrix_of(args.network, which);
+    const int32_t items = ProjectVectors::of(matrix, args.rules.rows_count);
+    return over<ProjectVectors>(matrix, items, blocks_for(args.rules.rows_count, items),
+                                "kernel project_rows",
+                                [&](auto number, auto constant, const dim3& grid, size_t bytes) noexcept {
+                                  project_rows_kernel<decltype(number), decltype(constant)::value>
+                                      <<<grid, tile_cells, bytes, stream>>>(args, which);
+                                });
   }
   int32_t classify(const TrtAsrSearch& args) const noexcept {
-    const int32_t rows = classify_rows(args);
-    return over(args.network.joint_out, rows * args.frames_ahead, blocks_for(args.rules.rows_count, rows),
-                "kernel classify", [&](auto number, auto constant, const dim3& grid, size_t bytes) noexcept {
-                  classify_kernel<decltype(number), decltype(constant)::value>
-                      <<<grid, tile_cells, bytes, stream>>>(args);
-                });
+    const int32_t items = classify_items(args);
+    const int32_t groups = blocks_for(args.rules.rows_count, items / args.frames_ahead);
+    return over<ClassifyVectors>(args.network.joint_out, items, groups, "kernel classify",
+                                 [&](auto number, auto constant, const dim3& grid, size_t bytes) noexcept {
+                                   classify_kernel<decltype(number), decltype(constant)::value>
+                                       <<<grid, tile_cells, bytes, stream>>>(args);
+                                 });
   }
 };
 
@@ -149,13 +152,22 @@ cudaError_t load_with_memory(int32_t items, Kernels... kernels) noexcept {
 template <class Number>
 cudaError_t prepare_number() noexcept {
   cudaError_t first = load_with_memory(items_max, project_frames_kernel<Number>);
-  for (int32_t items = 1; items <= items_max && first == cudaSuccess; items *= 2) {
-    first = with_items(items, [](auto constant) noexcept {
-      constexpr int count = decltype(constant)::value;
-      return load_with_memory(count, lstm_kernel<Number, count>, project_rows_kernel<Number, count>,
-                              classify_kernel<Number, count>);
-    });
-  }
+  const auto prepare = [&](int32_t items, auto kernel) {
+    const cudaError_t error = load_with_memory(items, kernel);
+    if (first == cudaSuccess) first = error;
+  };
+  LstmVectors::each<Number>([&](auto constant) noexcept {
+    constexpr int items = decltype(constant)::value;
+    prepare(items, lstm_kernel<Number, items>);
+  });
+  ProjectVectors::each<Number>([&](auto constant) noexcept {
+    constexpr int items = decltype(constant)::value;
+    prepare(items, project_rows_kernel<Number, items>);
+  });
+  ClassifyVectors::each<Number>([&](auto constant) noexcept {
+    constexpr int items = decltype(constant)::value;
+    prepare(items, classify_kernel<Number, items>);
+  });
   return first;
 }
 
