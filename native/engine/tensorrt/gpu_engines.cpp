@@ -14,6 +14,7 @@
 #include "engine/onnx/onnx_file.h"
 #include "engine/ort/ort_engine.h"
 #include "engine/tensorrt/exit_guard.h"
+#include "engine/tensorrt/file_digest.h"
 #include "engine/tensorrt/verify_limits.h"
 
 namespace trt_asr::trt {
