@@ -100,8 +100,9 @@ function nativeCounts(log, ctestPassed) {
 }
 
 function nativeTests(buildDir, sanitize) {
-  // Without a limit the loader of a first run could wait for ever on a hung test.
-  const ctest = ['--test-dir', buildDir, '--output-on-failure', '--timeout', '300', '-j', jobs];
+  // Without a limit the loader of a first run could wait for ever on a hung test. Sanitized, the longest takes minutes of a processor.
+  const limit = sanitize ? '1200' : '300';
+  const ctest = ['--test-dir', buildDir, '--output-on-failure', '--timeout', limit, '-j', jobs];
   const env = sanitize ? {} : rtxEnvironment();
   const halt = {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',

@@ -118,6 +118,8 @@ void fast_blocks(std::array<std::uint32_t, 8>&, const std::uint8_t*, std::size_t
 
 #endif
 
+constexpr std::string_view digits = "0123456789abcdef";
+
 }  // namespace
 
 Sha256::Sha256(bool portable) noexcept : state_(initial_state), fast_(!portable && has_sha_instructions()) {}
@@ -169,13 +171,16 @@ Sha256Digest sha256(const void* bytes, std::size_t count) noexcept {
 }
 
 std::string hex(const Sha256Digest& digest) {
-  constexpr const char* digits = "0123456789abcdef";
   std::string text;
   for (const std::uint8_t byte : digest) {
     text += digits[byte >> 4];
     text += digits[byte & 15];
   }
   return text;
+}
+
+bool is_hex_digest(std::string_view text) noexcept {
+  return text.size() == 2 * Sha256Digest().size() && text.find_first_not_of(digits) == std::string_view::npos;
 }
 
 }  // namespace trt_asr

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace trt_asr {
 
@@ -35,5 +36,7 @@ class Sha256 {
 [[nodiscard]] Sha256Digest sha256(const void* bytes, std::size_t count) noexcept;
 /// 64 lower-case digits.
 [[nodiscard]] std::string hex(const Sha256Digest& digest);
+/// Whether the text is what `hex` could have made.
+[[nodiscard]] bool is_hex_digest(std::string_view text) noexcept;
 
 }  // namespace trt_asr

@@ -12,9 +12,14 @@ namespace {
 // CONTRACT: a fresh encoder is tried on three rows of up to 1,000 feature frames. SOURCE: none. WHY: ragged
 // rows show masks that are wrong, 10 s show positions that are, and the reference runs on the CPU. TODO:
 // none.
-constexpr std::int64_t trial_rows = 3;
+constexpr std::int64_t wanted_rows = 3;
 constexpr std::int64_t trial_frames = 1000;
 constexpr std::uint64_t trial_seed = 42;
+
+/// Those rows, as far as the engine's profile takes them.
+std::int32_t trial_rows(const trt::ProfileLimits& limits) noexcept {
+  return static_cast<std::int32_t>(std::clamp(wanted_rows, limits.batch.min, limits.batch.max));
+}
 
 }  // namespace
 
@@ -48,8 +53,7 @@ trt::GraphRequest GraphLoader::encoder_request(const std::string& path, const En
   request.side = trt::GraphSide::encoder;
   request.limits = config_.encoder;
   VerifyShape& trial = request.trial;
-  trial.rows =
-      static_cast<std::int32_t>(std::clamp(trial_rows, config_.encoder.batch.min, config_.encoder.batch.max));
+  trial.rows = trial_rows(config_.encoder);
   const auto longest = static_cast<std::int32_t>(std::min(trial_frames, config_.encoder.frames.max));
   trial.seed = trial_seed;
   trial.lengths = ragged_lengths(trial.rows, encoder.subsampling, longest, trial_seed);
@@ -78,8 +82,7 @@ Result<trt::GraphRequest> GraphLoader::streaming_request(const std::string& path
                    {info.outputs[layout.next_channel].name, channel},
                    {info.outputs[layout.next_time].name, time}};
   VerifyShape& trial = request.trial;
-  trial.rows =
-      static_cast<std::int32_t>(std::clamp(trial_rows, config_.encoder.batch.min, config_.encoder.batch.max));
+  trial.rows = trial_rows(config_.encoder);
   trial.seed = trial_seed;
   std::int32_t shortest = 1;
   while (config.plan.encoded_frames(shortest) < 1) ++shortest;
@@ -109,7 +112,7 @@ Result<trt::GraphRequest> GraphLoader::prediction_request(const char* graph, con
   // A batch that one input has fixed is the batch of all, sherpa-onnx's predictor's of 1 for one.
   TRT_ASR_ASSIGN(const std::vector<trt::InputProfile> profiles,
                  trt::make_profiles(path, info.inputs, request.side, request.limits));
-  std::int64_t rows = std::clamp(trial_rows, config_.prediction.batch.min, config_.prediction.batch.max);
+  std::int64_t rows = trial_rows(config_.prediction);
   for (std::size_t input = 0; input < info.inputs.size(); ++input) {
     const bool is_batch = info.inputs[input].shape[0] < 0;
     if (is_batch) rows = std::clamp(rows, profiles[input].min[0], profiles[input].max[0]);

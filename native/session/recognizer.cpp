@@ -158,17 +158,20 @@ Result<UtteranceId> Recognizer::start(void* owner, UtteranceKind kind, const Seg
 }
 
 Result<std::size_t> Recognizer::write(UtteranceId utterance, std::span<const float> samples) noexcept {
+  // The scan needs no lock: of what a slot can hold, how many samples come before one that is not finite.
+  const std::span<const float> fits = samples.first(std::min(samples.size(), plan_.buffer_samples));
+  const std::size_t finite =
+      all_finite(fits)
+          ? fits.size()
+          : static_cast<std::size_t>(std::find_if_not(fits.begin(), fits.end(), is_finite) - fits.begin());
+
   const std::lock_guard lock(mutex_);
   Slot* slot = find(utterance);
   if (slot == nullptr || slot->ended || slot->cancelled) return closed_error("write", "one that is over");
   const std::size_t taken = std::min(samples.size(), slot->samples.size() - slot->filled);
-  if (!all_finite(samples.first(taken))) {
-    const auto bad = std::find_if_not(samples.begin(), samples.end(), is_finite);
-    const std::uint64_t index =
-        slot->origin_samples + slot->filled + static_cast<std::uint64_t>(bad - samples.begin());
-    return Error{ErrorCode::bad_argument, "samples[" + show(index) + "]", "a finite number", show(*bad),
-                 "Check the decoder or the capture that made them."};
-  }
+  TRT_ASR_REQUIRE(taken <= finite, bad_argument,
+                  "samples[" + show(slot->origin_samples + slot->filled + finite) + "]", "a finite number",
+                  samples[finite], "Check the decoder or the capture that made them.");
   std::memcpy(slot->samples.data() + slot->filled, samples.data(), taken * sizeof(float));
   slot->filled += taken;
   slot->wants_room = taken < samples.size();

@@ -12,9 +12,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -30,23 +28,6 @@ using namespace trt_asr;
 using namespace plan_fixture;
 
 namespace {
-
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-void write_file(const fs::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-}
-
-std::size_t files_ending(const fs::path& folder, const std::string& suffix) {
-  std::size_t count = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.path().string().ends_with(suffix)) ++count;
-  }
-  return count;
-}
 
 /// Runs the body in a process of its own; its exit status is 0 when the body gives true.
 pid_t child(const std::function<bool()>& body) {
@@ -168,47 +149,6 @@ CASE("a key that is none is refused, naming the field") {
   auto text = plan_key_text(key);
   REQUIRE(!text.ok());
   CHECK(text.error().field == "profile of features");
-}
-
-CASE("the digest of a file is kept while the file is at rest, and only then") {
-  const Folder folder;
-  const fs::path file = folder.path / "weights";
-  const std::string bytes = payload(3 << 20);
-  write_file(file, bytes);
-  const std::string right = hex(sha256(bytes.data(), bytes.size()));
-  auto digest = digest_file(file, folder.path);
-  REQUIRE_OK(digest);
-  CHECK(digest.value() == right);
-  CHECK(!fs::exists(folder.path / "digests"));  // Written a moment ago: nothing is kept.
-  sleep_ms(3500);
-  REQUIRE_OK(digest_file(file, folder.path));
-  REQUIRE(files_ending(folder.path / "digests", ".txt") == 1);
-  const fs::path sidecar = fs::directory_iterator(folder.path / "digests")->path();
-  // A forged but well-formed entry shows that the entry is what is read ...
-  std::string entry = read_file(sidecar);
-  const std::string forged_digest(64, 'd');
-  entry.replace(entry.find(right), 64, forged_digest);
-  entry.resize(entry.find("check: "));
-  write_file(sidecar, entry + key_line("check", hex(sha256(entry.data(), entry.size()))));
-  CHECK(digest_file(file, folder.path).value() == forged_digest);
-  // ... a damaged one that it is not believed, and mtime set back after a write deceives nobody.
-  write_file(sidecar, entry + key_line("check", forged_digest));
-  CHECK(digest_file(file, folder.path).value() == right);
-  write_file(sidecar, entry + key_line("check", hex(sha256(entry.data(), entry.size()))));
-  const auto before = fs::last_write_time(file);
-  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).write("?", 1);
-  fs::last_write_time(file, before);
-  const std::string now = read_file(file);
-  CHECK(digest_file(file, folder.path).value() == hex(sha256(now.data(), now.size())));
-}
-
-CASE("a digest needs a file, and no cache") {
-  const Folder folder;
-  CHECK(code_of(digest_file(folder.path / "none", folder.path)) == ErrorCode::model_not_found);
-  CHECK(code_of(digest_file(folder.path, folder.path)) == ErrorCode::model_not_found);
-  write_file(folder.path / "file", "abc");
-  REQUIRE_OK(digest_file(folder.path / "file", ""));
-  REQUIRE_OK(digest_file(folder.path / "file", folder.path / "file"));
 }
 
 CASE("a plan is built once and found again, with its key readable in the file") {

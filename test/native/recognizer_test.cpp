@@ -294,6 +294,34 @@ CASE("a sample that is not finite is refused with its index, and nothing of the 
   CHECK(outcome.window_ends.back() == 1000);
 }
 
+CASE("a sample that is not finite is refused when there is room for it, and never where no sample is taken") {
+  Listener listener;
+  auto opened = Recognizer::open(tiny_ours(), listener.sink());
+  REQUIRE_OK(opened);
+  Recognizer& recognizer = *opened.value();
+  Outcome outcome;
+  const auto id = recognizer.start(&outcome);
+  REQUIRE_OK(id);
+  const std::size_t full = recognizer.plan().buffer_samples;
+  std::vector<float> samples(full + 100, 0.1F);
+  samples[full + 17] = std::numeric_limits<float>::quiet_NaN();
+  const auto taken = recognizer.write(id.value(), samples);
+  REQUIRE_OK(taken);
+  REQUIRE(taken.value() == full);
+  listener.wait_for_room(outcome, 0);
+  const auto refused = recognizer.write(id.value(), std::span(samples).subspan(full));
+  REQUIRE(!refused.ok());
+  CHECK(refused.error().code == ErrorCode::bad_argument);
+  CHECK(refused.error().field == "samples[" + std::to_string(full + 17) + "]");
+  REQUIRE_OK(recognizer.end(id.value()));
+  const auto late = recognizer.write(id.value(), std::span(samples).subspan(full));
+  REQUIRE(!late.ok());
+  CHECK(late.error().code == ErrorCode::closed);
+  listener.wait(outcome);
+  CHECK(outcome.last == EventKind::end);
+  CHECK(outcome.window_ends.back() == full);
+}
+
 CASE("slots: a limit, stale names, cancel, reuse") {
   RecognizerConfig config = tiny_ours();
   config.sessions_max = 2;

@@ -14,6 +14,7 @@
 #include "engine/onnx/onnx_file.h"
 #include "engine/ort/ort_engine.h"
 #include "engine/tensorrt/exit_guard.h"
+#include "engine/tensorrt/file_digest.h"
 #include "engine/tensorrt/verify_limits.h"
 
 namespace trt_asr::trt {
@@ -245,8 +246,8 @@ Result<std::shared_ptr<TrtEngine>> GpuEngines::engine(const GraphRequest& reques
   static auto& shared = *new std::map<Place, std::weak_ptr<TrtEngine>>;
   TRT_ASR_ASSIGN(const Plan ready, find_or_build(request, false, machine_));
   // The plan's file names all that the engine depends on but the TensorRT that runs it, which may be a later
-  // one than the plan's. Loading under the lock makes two recognizers that
-  // open at once wait for one load instead of holding the weights twice.
+  // one than the plan's. Loading under the lock makes two recognizers that open at once wait for one load
+  // instead of holding the weights twice.
   const std::lock_guard lock(mutex);
   std::weak_ptr<TrtEngine>& known =
       shared[{options_.gpu, runtime_, ready.file.path().string() + '\n' + request.path}];
