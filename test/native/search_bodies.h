@@ -60,9 +60,9 @@ class HostSearch {
         });
   }
   std::int32_t classify(const TrtAsrSearch& args) {
-    const std::int32_t items = classify_items(args);
+    const std::int32_t vectors = classify_items(args);
     return over_groups<ClassifyVectors>(
-        args.network.joint_out, items, blocks_for(args.rules.rows_count, items / args.frames_ahead),
+        args.network.joint_out, vectors, blocks_for(args.rules.rows_count, vectors / args.frames_ahead),
         [&](auto number, auto constant, int tile, int group, float* shared) {
           constexpr int items = decltype(constant)::value;
           ClassifyShared own;

@@ -215,7 +215,7 @@ typedef struct TrtAsrSearch {
   TrtAsrTileChoice* choices;  ///< [rows_count, frames_ahead, tiles of joint_out]
   float* durations;           ///< [rows_count, frames_ahead, K]: logits.
   int32_t* arrivals;          ///< [rows_count], 0 at first and after each step: which block is the last.
-  float* logits;              ///< [rows_count, frames_ahead, V + 1 + K], for comparisons; null: none are kept.
+  float* logits;  ///< [rows_count, frames_ahead, V + 1 + K], for comparisons; null: none are kept.
 } TrtAsrSearch;
 
 /// What the host reads of a batch.
