@@ -8,7 +8,7 @@ export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 export interface DeviceChoice {
   device: 'cpu' | `cuda:${number}`;
   reason: string;
-  /** What makes it slower than it could be, where something does: please report it. */
+  /** What makes it slower than it could be, where something does. */
   remarks?: string;
 }
 

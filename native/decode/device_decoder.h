@@ -14,7 +14,7 @@
 
 namespace trt_asr {
 
-/// CONTRACT: batches up to this many rows run over our own kernels where the network is known to them.
+/// CONTRACT: sizes of batch up to this many rows run over our own kernels where the network is known to them.
 /// SOURCE: none, not run on a GPU yet. WHY: a step of few rows is bound by the launches of its kernels, of
 /// which there are four instead of eighteen; with many rows TensorRT's products are the faster ones. TODO:
 /// measure 1 to 32 on a GPU.

@@ -66,6 +66,7 @@ Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& dev
   TRT_ASR_TRY(device.use());
   std::unique_ptr<DeviceGreedy> self(new DeviceGreedy(device, stream, config, std::move(slots)));
   self->batch_.fused = plans.joint == nullptr;
+  self->batch_.state_dims = self->slots_->dims();
   self->batch_.batch_max = batch_max;
   self->batch_.frames_max = frames_max;
   self->batch_.tokens_room = static_cast<std::int32_t>(tokens_room(config.rules, frames_max));
@@ -73,7 +74,7 @@ Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& dev
   TRT_ASR_TRY(self->open_plans(plans));
   TRT_ASR_TRY(self->compute_start());
   self->report_.remarks = plans.network_remarks;
-  if (plans.network != nullptr) TRT_ASR_TRY(self->open_kernels(plans));
+  if (plans.network != nullptr) self->open_kernels(plans);
   self->report_.captured = true;
   for (Size& size : self->sizes_) TRT_ASR_TRY(self->capture(size));
   return self;
@@ -128,34 +129,39 @@ Status DeviceGreedy::open_plans(const DevicePlans& plans) noexcept {
   return {};
 }
 
-/// Kernels take over the small sizes where they give what the plans give, which were held against ONNX
-/// Runtime.
-Status DeviceGreedy::open_kernels(const DevicePlans& plans) noexcept {
+void DeviceGreedy::remark(const Error& error) {
+  if (!report_.remarks.empty()) report_.remarks += "; ";
+  report_.remarks += error.message();
+}
+
+/// Kernels take over a small size where each row of it gives what the plans give, which were held against
+/// ONNX Runtime. Where they cannot, for whatever reason, the plans do all.
+/// TODO: contexts of the sizes that kernels take over are opened in vain; measure what that takes on a GPU.
+void DeviceGreedy::open_kernels(const DevicePlans& plans) noexcept {
   const std::int32_t rows_max = std::min(plans.network_rows_max, batch_.batch_max);
-  if (rows_max < 1) return {};
-  TRT_ASR_ASSIGN(kernel_buffers_, KernelBuffers::claim(batch_, *plans.network, rows_max));
-  const auto open = [&](std::int32_t rows) {
-    return KernelSteps::open(batch_, plans.network, kernel_buffers_, rows);
-  };
-  auto tried = open(1);
-  Status trial;
-  if (tried.ok()) {
-    trial = compare_steps(*sizes_.back().steps, *tried.value(), batch_, plans.network->weights());
-  } else {
-    trial = tried.take_error();
+  if (rows_max < 1) return;
+  auto claimed = KernelBuffers::claim(batch_, *plans.network, rows_max);
+  if (!claimed.ok()) return remark(claimed.error());
+  kernel_buffers_ = claimed.take();
+  DeviceSteps& reference = *sizes_.back().steps;
+  std::vector<std::unique_ptr<DeviceSteps>> tried;  // Smallest first.
+  for (auto size = sizes_.rbegin(); size != sizes_.rend() && size->steps->rows() <= rows_max; ++size) {
+    auto steps = KernelSteps::open(batch_, plans.network, kernel_buffers_, size->steps->rows());
+    const Status trial = steps.ok()
+                             ? compare_steps(reference, *steps.value(), batch_, plans.network->weights())
+                             : Status(steps.take_error());
+    if (!trial.ok()) {
+      remark(trial.error());
+      break;
+    }
+    tried.push_back(steps.take());
   }
-  if (!trial.ok()) {
-    report_.remarks = trial.error().message();
-    kernel_buffers_.reset();
-    return {};
-  }
-  for (Size& size : sizes_) {
-    const std::int32_t rows = size.steps->rows();
-    if (rows > rows_max) continue;
-    TRT_ASR_ASSIGN(size.steps, open(rows));
-    report_.kernel_rows = std::max(report_.kernel_rows, rows);
-  }
-  return {};
+  // What a trial left in the stream uses what goes now.
+  static_cast<void>(stream_.synchronize().ok());
+  if (tried.empty()) return kernel_buffers_.reset();
+  report_.kernel_rows = tried.back()->rows();
+  for (std::size_t at = 0; at < tried.size(); ++at)
+    sizes_[sizes_.size() - 1 - at].steps = std::move(tried[at]);
 }
 
 DeviceGreedy::Size& DeviceGreedy::size_for(std::size_t rows) noexcept {
@@ -188,7 +194,7 @@ Status DeviceGreedy::capture(Size& size) noexcept {
   // A plan that cannot be captured (a loop that depends on data) runs step by step: slower, the same tokens.
   size.graph = nullptr;
   report_.captured = false;
-  report_.remarks = captured.error().message();
+  remark(captured.error());
   return {};
 }
 
@@ -222,7 +228,8 @@ Status DeviceGreedy::compute_start() noexcept {
   blank.frame_D.assign(static_cast<std::size_t>(config_.encoder_width), 0);
   StepOutput start{blank.h_LH, blank.c_LH, {}, {}};
   if (!batch_.fused) {
-    TRT_ASR_ASSIGN(start, sizes_.back().steps->evaluate(blank));
+    TRT_ASR_ASSIGN(std::vector<StepOutput> rows, sizes_.back().steps->evaluate(blank));
+    start = std::move(rows.front());
   }
   const std::int32_t carry = 0;
   const TrtAsrStates& slots = slots_->states();

@@ -21,8 +21,8 @@ namespace trt_asr {
 
 class DeviceGreedy final : public DeviceDecoder {
  public:
-  /// Claims all memory for `batch_max` rows of `frames_max` encoder frames, runs the predictor once for the
-  /// start of utterances and captures the steps. `stream` outlives the decoder. Errors: ERR_CONTRACT_MISMATCH
+  /// Claims all memory for `batch_max` rows of `frames_max` encoder frames, computes the start of utterances,
+  /// tries the kernels and captures the steps. `stream` outlives the decoder. Errors: ERR_CONTRACT_MISMATCH
   /// (names, shapes), ERR_BAD_ARGUMENT (a batch beyond the plans' profiles), ERR_DEVICE_MEMORY, ERR_INTERNAL.
   [[nodiscard]] static Result<std::unique_ptr<DeviceGreedy>> open(
       const cuda::Device& device, const cuda::Stream& stream, const DevicePlans& plans,
@@ -65,7 +65,8 @@ class DeviceGreedy final : public DeviceDecoder {
 
   [[nodiscard]] Status claim() noexcept;
   [[nodiscard]] Status open_plans(const DevicePlans& plans) noexcept;
-  [[nodiscard]] Status open_kernels(const DevicePlans& plans) noexcept;
+  void open_kernels(const DevicePlans& plans) noexcept;
+  void remark(const Error& error);
   [[nodiscard]] Size& size_for(std::size_t rows) noexcept;
   [[nodiscard]] Status capture(Size& size) noexcept;
   [[nodiscard]] Status compute_start() noexcept;

@@ -18,7 +18,8 @@ struct SearchBatch {
   const cuda::Stream* stream = nullptr;
   const DecoderConfig* config = nullptr;
   GraphDims dims;
-  bool fused = false;  ///< One graph does both: a slot's state is the one before its last token.
+  TrtAsrStateDims state_dims{};  ///< Of the slots.
+  bool fused = false;            ///< One graph does both: a slot's state is the one before its last token.
   std::int32_t batch_max = 0;
   std::int32_t frames_max = 0;
   TrtAsrDecodeRow* rows = nullptr;     ///< [batch_max] in device memory.
@@ -30,7 +31,8 @@ struct SearchBatch {
   [[nodiscard]] TrtAsrDecide rules(std::int32_t rows_count) const noexcept;
 };
 
-/// What predictor and joint make of one token and one frame; for comparisons, in host memory.
+/// What predictor and joint make of one token and one frame, in host memory: for the start of an utterance
+/// and for comparisons.
 struct StepInput {
   std::int32_t token = 0;
   std::vector<float> h_LH;
@@ -41,7 +43,7 @@ struct StepOutput {
   std::vector<float> h_LH;
   std::vector<float> c_LH;
   std::vector<float> predicted_H;  ///< Empty where nothing gives it apart.
-  std::vector<float> logits_C;
+  std::vector<float> logits_FC;    ///< Of the frame, as often as a step looks at it.
 };
 
 class DeviceSteps {
@@ -61,16 +63,17 @@ class DeviceSteps {
   /// Puts one step into the stream; the same work every time, so that it can be captured.
   [[nodiscard]] virtual Status step() noexcept = 0;
 
-  /// Runs predictor and joint once and waits. Precondition: rows() is 1, nothing else is in the stream.
-  [[nodiscard]] virtual Result<StepOutput> evaluate(const StepInput& input) noexcept = 0;
+  /// Runs predictor and joint once, every row on the same input, and waits; what came of each row. Allocates.
+  /// Precondition: nothing else is in the stream.
+  [[nodiscard]] virtual Result<std::vector<StepOutput>> evaluate(const StepInput& input) noexcept = 0;
 
  private:
   std::int32_t rows_;
 };
 
-/// Holds `candidate` against `reference` over a few tokens, states and frames: cosines of states, prediction
-/// and logits, and the best class but for ties, by the limits of the precision of `weights`. Both are of one
-/// row. Errors: ERR_ENGINE_BUILD naming what differs; those of the runs.
+/// Holds every row of `candidate` against the first of `reference` over a few tokens, states and frames:
+/// states, prediction and logits, and the best classes but for ties, by the limits of the precision of
+/// `weights`. Errors: ERR_ENGINE_BUILD naming what differs; those of the runs.
 [[nodiscard]] Status compare_steps(DeviceSteps& reference, DeviceSteps& candidate, const SearchBatch& batch,
                                    DType weights) noexcept;
 

@@ -33,7 +33,7 @@ Result<std::shared_ptr<KernelBuffers>> KernelBuffers::claim(const SearchBatch& b
   const std::size_t at_durations = plan.add(items * batch.config->rules.durations.size() * sizeof(float));
   const std::size_t at_arrivals = plan.add(rows * sizeof(std::int32_t));
   const std::size_t at_frame = plan.add(static_cast<std::size_t>(network.encoder_width()) * sizeof(float));
-  const std::size_t at_logits = plan.add(TRT_ASR_FRAMES_AHEAD_MAX * classes * sizeof(float));
+  const std::size_t at_logits = plan.add(items * classes * sizeof(float));
   auto made = std::make_shared<KernelBuffers>();
   TRT_ASR_ASSIGN(made->memory_, cuda::Memory::claim(batch.device, cuda::Memory::Kind::device, plan.bytes()));
   std::byte* const base = made->memory_.data();
@@ -106,45 +106,56 @@ Status KernelSteps::step() noexcept {
   return {};
 }
 
-/// The start of a fused graph's step renews the state from the one before the token: which is an evaluation.
-Result<StepOutput> KernelSteps::evaluate(const StepInput& input) noexcept {
+/// The start of a fused graph's search renews the state from the one before the token: which is an
+/// evaluation.
+Result<std::vector<StepOutput>> KernelSteps::evaluate(const StepInput& input) noexcept {
   const cuda::Stream& stream = *batch_.stream;
+  const auto count = static_cast<std::size_t>(rows());
   const std::size_t elements = batch_.dims.state_elements();
   const auto predicted_width = static_cast<std::size_t>(network_->predicted_width());
+  const std::size_t logits =
+      static_cast<std::size_t>(search_.frames_ahead) * static_cast<std::size_t>(network_->classes());
+  auto* const h = static_cast<float*>(buffers_->states.h);
+  auto* const c = static_cast<float*>(buffers_->states.c);
   TrtAsrSearch once = search_;
   once.behind = 1;
-  once.frames_ahead = 1;
   once.logits = buffers_->logits;
+  // As many frames as a step looks at, all of them the same.
   TrtAsrDecodeRow row{};
-  row.frame_end = 1;
+  row.frame_end = search_.frames_ahead;
   row.label = row.last_token = input.token;
   row.side = 1;
+  const std::vector<TrtAsrDecodeRow> given(count, row);
   const TrtAsrEncoded encoded{buffers_->frame, 0, 0, 1};
-  TRT_ASR_TRY(stream.copy(batch_.rows, &row, sizeof row));
+  TRT_ASR_TRY(stream.copy(batch_.rows, given.data(), count * sizeof(TrtAsrDecodeRow)));
   TRT_ASR_TRY(stream.copy(batch_.encoded, &encoded, sizeof encoded));
   TRT_ASR_TRY(stream.copy(buffers_->frame, input.frame_D.data(), input.frame_D.size() * sizeof(float)));
-  TRT_ASR_TRY(stream.copy(buffers_->states.h, input.h_LH.data(), elements * sizeof(float)));
-  TRT_ASR_TRY(stream.copy(buffers_->states.c, input.c_LH.data(), elements * sizeof(float)));
+  for (std::size_t index = 0; index < count; ++index) {
+    TRT_ASR_TRY(stream.copy(h + index * elements, input.h_LH.data(), elements * sizeof(float)));
+    TRT_ASR_TRY(stream.copy(c + index * elements, input.c_LH.data(), elements * sizeof(float)));
+  }
   TRT_ASR_PLUGIN_TRY(batch_.device.calls->search_start, &once, stream.handle());
   TRT_ASR_PLUGIN_TRY(batch_.device.calls->search_step, &once, stream.handle());
 
-  // The row's state is on its second side, wherever the step went on to.
-  StepOutput out;
-  out.h_LH.resize(elements);
-  out.c_LH.resize(elements);
-  out.logits_C.resize(static_cast<std::size_t>(network_->classes()));
-  const auto* const h = static_cast<const float*>(buffers_->states.h) + elements;
-  const auto* const c = static_cast<const float*>(buffers_->states.c) + elements;
-  TRT_ASR_TRY(stream.copy(out.h_LH.data(), h, elements * sizeof(float)));
-  TRT_ASR_TRY(stream.copy(out.c_LH.data(), c, elements * sizeof(float)));
-  TRT_ASR_TRY(stream.copy(out.logits_C.data(), buffers_->logits, out.logits_C.size() * sizeof(float)));
-  if (!batch_.fused) {
+  // The rows' states are on their second side, wherever the step went on to.
+  std::vector<StepOutput> outputs(count);
+  for (std::size_t index = 0; index < count; ++index) {
+    StepOutput& out = outputs[index];
+    out.h_LH.resize(elements);
+    out.c_LH.resize(elements);
+    out.logits_FC.resize(logits);
+    const std::size_t at = count + index;
+    TRT_ASR_TRY(stream.copy(out.h_LH.data(), h + at * elements, elements * sizeof(float)));
+    TRT_ASR_TRY(stream.copy(out.c_LH.data(), c + at * elements, elements * sizeof(float)));
+    TRT_ASR_TRY(stream.copy(out.logits_FC.data(), buffers_->logits + index * logits, logits * sizeof(float)));
+    if (batch_.fused) continue;
     out.predicted_H.resize(predicted_width);
-    const auto* const predicted = static_cast<const float*>(buffers_->states.predicted) + predicted_width;
+    const float* const predicted =
+        static_cast<const float*>(buffers_->states.predicted) + at * predicted_width;
     TRT_ASR_TRY(stream.copy(out.predicted_H.data(), predicted, predicted_width * sizeof(float)));
   }
   TRT_ASR_TRY(stream.synchronize());
-  return out;
+  return outputs;
 }
 
 }  // namespace trt_asr

@@ -26,7 +26,7 @@ class KernelBuffers {
   float* durations = nullptr;
   std::int32_t* arrivals = nullptr;
   float* frame = nullptr;   ///< [D], of an evaluation
-  float* logits = nullptr;  ///< [frames ahead, C], of an evaluation
+  float* logits = nullptr;  ///< [rows_max, frames ahead, C], of an evaluation
 
  private:
   cuda::Memory memory_;
@@ -43,7 +43,7 @@ class KernelSteps final : public DeviceSteps {
   void place_states(TrtAsrMoveRows& move) const noexcept override;
   [[nodiscard]] Status start() noexcept override;
   [[nodiscard]] Status step() noexcept override;
-  [[nodiscard]] Result<StepOutput> evaluate(const StepInput& input) noexcept override;
+  [[nodiscard]] Result<std::vector<StepOutput>> evaluate(const StepInput& input) noexcept override;
 
  private:
   KernelSteps(const SearchBatch& batch, std::shared_ptr<const cuda::Network> network,

@@ -171,9 +171,7 @@ Status PlanSteps::step() noexcept {
   TrtAsrCommit commit{};
   commit.rows = batch_.rows;
   commit.rows_count = rows();
-  const std::int32_t predicted_width = batch_.fused ? 0 : batch_.dims.predictor_width;
-  commit.dims = {batch_.dims.layers, batch_.dims.predictor_width, sizeof(float), predicted_width,
-                 sizeof(float)};
+  commit.dims = batch_.state_dims;
   commit.next = strided(buffers_->next);
   commit.batch = strided(buffers_->batch);
   commit.tokens = predictor_.has_value() ? nullptr : buffers_->tokens_in;
@@ -181,14 +179,15 @@ Status PlanSteps::step() noexcept {
   return {};
 }
 
-Result<StepOutput> PlanSteps::evaluate(const StepInput& input) noexcept {
+Result<std::vector<StepOutput>> PlanSteps::evaluate(const StepInput& input) noexcept {
+  TRT_ASR_REQUIRE(rows() == 1, internal, "rows of an evaluation over plans", 1, rows(), "");
   const cuda::Stream& stream = *batch_.stream;
   const std::size_t state = batch_.dims.state_elements() * sizeof(float);
   const std::size_t predicted = static_cast<std::size_t>(batch_.dims.predictor_width) * sizeof(float);
   StepOutput out;
   out.h_LH.resize(batch_.dims.state_elements());
   out.c_LH.resize(batch_.dims.state_elements());
-  out.logits_C.resize(static_cast<std::size_t>(batch_.dims.classes));
+  out.logits_FC.resize(static_cast<std::size_t>(batch_.dims.classes));
   TRT_ASR_TRY(stream.copy(buffers_->tokens_in, &input.token, token_bytes));
   TRT_ASR_TRY(stream.copy(buffers_->batch.h, input.h_LH.data(), state));
   TRT_ASR_TRY(stream.copy(buffers_->batch.c, input.c_LH.data(), state));
@@ -202,9 +201,9 @@ Result<StepOutput> PlanSteps::evaluate(const StepInput& input) noexcept {
   TRT_ASR_TRY(joint_.enqueue(stream.handle()));
   TRT_ASR_TRY(stream.copy(out.h_LH.data(), buffers_->next.h, state));
   TRT_ASR_TRY(stream.copy(out.c_LH.data(), buffers_->next.c, state));
-  TRT_ASR_TRY(stream.copy(out.logits_C.data(), buffers_->logits, out.logits_C.size() * sizeof(float)));
+  TRT_ASR_TRY(stream.copy(out.logits_FC.data(), buffers_->logits, out.logits_FC.size() * sizeof(float)));
   TRT_ASR_TRY(stream.synchronize());
-  return out;
+  return std::vector<StepOutput>{std::move(out)};
 }
 
 }  // namespace trt_asr

@@ -46,7 +46,8 @@ class PlanSteps final : public DeviceSteps {
   void place_states(TrtAsrMoveRows& move) const noexcept override;
   [[nodiscard]] Status start() noexcept override { return {}; }
   [[nodiscard]] Status step() noexcept override;
-  [[nodiscard]] Result<StepOutput> evaluate(const StepInput& input) noexcept override;
+  /// Of one row alone: it is the reference of the others.
+  [[nodiscard]] Result<std::vector<StepOutput>> evaluate(const StepInput& input) noexcept override;
 
  private:
   PlanSteps(const SearchBatch& batch, std::shared_ptr<PlanBuffers> buffers, std::int32_t rows) noexcept

@@ -61,7 +61,7 @@ Result<std::unique_ptr<GpuPipeline>> GpuPipeline::open(const Model& model, const
                           self->working_memory_,
                           model.network,
                           model.network_rows_max,
-                          model.network_remarks};
+                          model.remarks};
   TRT_ASR_ASSIGN(self->decoder_,
                  open_device_decoder(self->device_, self->stream_, plans, contract.decoder, slots.decoder,
                                      batch_max, std::max(window_frames, chunk_frames)));

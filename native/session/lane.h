@@ -94,7 +94,7 @@ class Lane {
 
   /// Why it computes slower than it could; empty where it does not.
   [[nodiscard]] std::string remarks() const noexcept {
-    return gpu_ == nullptr ? std::string() : gpu_->search_report().remarks;
+    return gpu_ == nullptr ? model_.remarks : gpu_->search_report().remarks;
   }
 
  private:

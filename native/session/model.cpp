@@ -204,15 +204,18 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
   TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(info, transducer, contract.decoder));
 
   std::optional<cuda::Device> device;
+  std::string remarks;
   bool in_stages = config.gpu.has_value() && config.gpu->stepwise;
   for (const std::shared_ptr<Engine>& engine : {encoder, streaming}) {
     if (engine == nullptr) continue;
     TRT_ASR_ASSIGN(const EncoderLayout layout, find_encoder_tensors(engine->info()));
-    in_stages = in_stages || (rules.rule == DecodeRule::ctc && layout.time_last);
+    if (config.gpu.has_value() && rules.rule == DecodeRule::ctc && layout.time_last) {
+      in_stages = true;
+      remarks = "Classes of " + engine->info().path + " do not adjoin: stages run one by one.";
+    }
   }
   if (!in_stages) device = loader.device();
   std::shared_ptr<const cuda::Network> network;
-  std::string network_remarks;
   const std::int32_t network_rows_max = device.has_value() ? config.gpu->network_rows_max : 0;
   if (network_rows_max > 0 && transducer.predictor != nullptr) {
     auto loaded = loader.network(files.predictor, files.joint);
@@ -220,12 +223,12 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
     if (loaded.ok()) {
       network = loaded.take();
     } else {
-      network_remarks = loaded.error().message();
+      remarks = loaded.error().message();
     }
   }
-  return std::shared_ptr<const Model>(new Model{
-      std::move(encoder), std::move(streaming), std::move(transducer), std::move(network),
-      std::move(network_remarks), network_rows_max, std::move(tokenizer), std::move(contract), device});
+  return std::shared_ptr<const Model>(
+      new Model{std::move(encoder), std::move(streaming), std::move(transducer), std::move(network),
+                std::move(remarks), network_rows_max, std::move(tokenizer), std::move(contract), device});
 }
 
 std::size_t Model::frame_samples() const noexcept {

@@ -80,9 +80,9 @@ struct Model {
   std::shared_ptr<Engine> streaming_encoder;  ///< The cache-aware one, or null; one of both is there.
   TransducerEngines transducer;               ///< Both null for CTC.
   /// The transducer for the kernels of the search; null where `device` is none, and where the graphs are not
-  /// known to them, which `network_remarks` tells.
+  /// known to them.
   std::shared_ptr<const cuda::Network> network;
-  std::string network_remarks;
+  std::string remarks;  ///< Why it computes slower on its GPU than it could; empty where it does not.
   std::int32_t network_rows_max = 0;
   Tokenizer tokenizer;
   ModelContract contract;

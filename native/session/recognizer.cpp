@@ -157,6 +157,13 @@ Result<UtteranceId> Recognizer::start(void* owner, UtteranceKind kind, const Seg
                "Close one, or open the recognizer with a larger sessionsMax."};
 }
 
+std::string Recognizer::remarks() const noexcept {
+  for (const Worker& worker : workers_) {
+    if (std::string remarks = worker.lane->remarks(); !remarks.empty()) return remarks;
+  }
+  return {};
+}
+
 Result<std::size_t> Recognizer::write(UtteranceId utterance, std::span<const float> samples) noexcept {
   // The scan needs no lock: of what a slot can hold, how many samples come before one that is not finite.
   const std::span<const float> fits = samples.first(std::min(samples.size(), plan_.buffer_samples));

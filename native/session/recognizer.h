@@ -90,8 +90,8 @@ class Recognizer {
   [[nodiscard]] const Model& model() const noexcept { return *model_; }
   [[nodiscard]] const WindowPlan& plan() const noexcept { return plan_; }
   [[nodiscard]] std::size_t arena_bytes() const noexcept { return arena_.bytes(); }
-  /// Why it computes slower than it could; empty where it does not. Lanes are alike: the first one's.
-  [[nodiscard]] std::string remarks() const noexcept { return workers_.front().lane->remarks(); }
+  /// Why it computes slower than it could, of the first lane that does; empty where none does.
+  [[nodiscard]] std::string remarks() const noexcept;
 
  private:
   Recognizer(std::shared_ptr<const Model> model, EventSink sink) noexcept;

@@ -225,7 +225,7 @@ CASE("a graph that is none of the known ones is searched over engines, which is 
 
   Model other = *model;
   other.network = nullptr;
-  other.network_remarks = "not known";
+  other.remarks = "not known";
   const Opened opened = open_pipeline(other);
   CHECK(opened.pipeline->search_report().kernel_rows == 0);
   CHECK(opened.pipeline->search_report().remarks == "not known");
@@ -265,11 +265,42 @@ CASE("a network that is not the engines' is found out, and they do its work") {
       cuda::Network::load(*model->device, sibling + "/predictor.onnx", sibling + "/joint.onnx", DType::f32);
   REQUIRE_OK(network);
   other.network = network.take();
+  // Of two things that make it slower, both are told.
+  const Variable none("STAND_IN_NO_CAPTURE", "1");
   const Opened opened = open_pipeline(other);
   const SearchReport& report = opened.pipeline->search_report();
   CHECK(report.kernel_rows == 0);
   CHECK_MESSAGE(report.remarks.find("kernels of the search") != std::string::npos, report.remarks);
+  CHECK_MESSAGE(report.remarks.find("capture") != std::string::npos, report.remarks);
   CHECK(same_tokens(decode(other, *opened.pipeline, 1)[0], expected[0]));
+}
+
+CASE("too little memory for the kernels: engines do their work, which is told") {
+  const Tidy tidy;
+  const auto model = load(on_gpu(tiny_ours(), 8));
+  const auto expected = on_cpu(tiny_ours());
+  const std::size_t live = devices().device_bytes_live();
+  const auto told = [&](const SearchReport& report) {
+    return report.kernel_rows == 0 && report.remarks.find("memory") != std::string::npos;
+  };
+  int over_engines = 0;
+  // From what is too little for the lane to what is enough for all of it.
+  for (std::size_t room = std::size_t{1} << 18; room < std::size_t{1} << 28; room += room / 32) {
+    const Variable little("STAND_IN_DEVICE_BYTES", std::to_string(live + room));
+    Arena arena;
+    auto slots = GpuSlots::claim(*model, rows_max, 0, arena);
+    if (!slots.ok()) continue;
+    const auto pipeline = GpuPipeline::open(*model, slots.value(), rows_max, clip_samples);
+    if (!pipeline.ok()) {
+      CHECK(pipeline.error().code == ErrorCode::device_memory);
+      continue;
+    }
+    if (pipeline.value()->search_report().kernel_rows == rows_max) break;
+    CHECK_MESSAGE(told(pipeline.value()->search_report()), pipeline.value()->search_report().remarks);
+    if (++over_engines > 1) continue;
+    CHECK(same_tokens(decode(*model, *pipeline.value(), 1)[0], expected[0]));
+  }
+  CHECK(over_engines > 0);
 }
 
 CASE("recognizers share the network, and it goes with the last of them") {

@@ -79,7 +79,8 @@ export async function engines(signal: AbortSignal): Promise<string[]> {
     enginePrecision: 'fp16',
     onEngineProgress,
   });
-  const { device, reason }: DeviceChoice = asr.device;
+  const { device, reason, remarks }: DeviceChoice = asr.device;
+  const slower: string | undefined = remarks;
 
   // @ts-expect-error int8 is no precision of an engine
   await buildEngines({ model: 'demo-en', precision: 'int8' });
@@ -92,6 +93,7 @@ export async function engines(signal: AbortSignal): Promise<string[]> {
     ...built.map(({ graph, path, bytes, built: now }) => `${graph} ${path} ${bytes} ${now}`),
     device,
     reason,
+    slower ?? '',
   ];
 }
 

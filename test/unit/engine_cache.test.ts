@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { BuiltEngine, CachedEngine } from '../../dist/index';
+import type { BuiltEngine, CachedEngine, DeviceChoice } from '../../dist/index';
 import { root, run } from './cli_support';
 import { findStandIns, script } from './cuda_support';
 
@@ -143,6 +143,19 @@ function onStandIns(standIns: string): void {
       expect(seen.engines.map(({ header, trials }) => [header.targets, trials.length])).toEqual(
         new Array(3).fill(['89 120', 1]),
       );
+    });
+
+    test('tells what makes a recognizer slower than it could be, and nothing where nothing does', async () => {
+      const given = JSON.stringify({ model, device: 'cuda', enginePrecision: 'fp32' });
+      const taken = async (more: object): Promise<DeviceChoice> => {
+        const asked = `const asr = await Recognizer.open(${given}); print(asr.device); await asr.close();`;
+        const { status, stdout, stderr } = await script(asked, machine('.', more));
+        expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+        return JSON.parse(stdout) as DeviceChoice;
+      };
+      expect(Object.keys(await taken({}))).toEqual(['device', 'reason']);
+      const slower = await taken({ STAND_IN_NO_CAPTURE: '1' });
+      expect(slower).toMatchObject({ device: 'cuda:0', remarks: expect.stringContaining('capture') });
     });
   });
 }

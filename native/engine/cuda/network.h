@@ -25,7 +25,6 @@ class Network {
   /// Addresses in device memory.
   [[nodiscard]] const TrtAsrNetwork& matrices() const noexcept { return matrices_; }
   [[nodiscard]] DType weights() const noexcept { return weights_; }
-  [[nodiscard]] std::size_t device_bytes() const noexcept { return memory_.bytes(); }
 
   /// P: width of what the predictor gives.
   [[nodiscard]] std::int32_t predicted_width() const noexcept { return matrices_.joint_predictor.inputs; }

@@ -147,7 +147,7 @@ Status run_decode(const Job& job, Outcome& outcome) {
     TRT_ASR_ASSIGN(const auto decoder,
                    DeviceGreedy::open(device, stream,
                                       {predictor->plan(), joint->plan(), nullptr,
-                                       kernels ? model->network : nullptr, batch, model->network_remarks},
+                                       kernels ? model->network : nullptr, batch, model->remarks},
                                       model->contract.decoder, std::move(slots), batch, rows.frames_max));
     const SearchReport& report = decoder->report();
     captured = captured && report.captured;
