@@ -306,6 +306,8 @@ Status run_kernels(const Job& job, Outcome& outcome) {
       .set("comparisons", lockstep->comparisons())
       .set("worst_relative_difference", lockstep->worst());
   outcome.figures.set("counts", Counts::now(library).since(before, lockstep->comparisons()));
+  outcome.expect(searched.close * 5 <= rounds / 4 + 10,
+                 std::to_string(searched.close) + " searches were left at a choice too close to call");
   const Counts after = Counts::now(library);
   outcome.expect(after.device_claims == before.device_claims, "device memory was claimed while kernels ran");
   // A tool that looks at every access has nothing to say about time.
