@@ -36,7 +36,7 @@ Setting random_setting(std::mt19937& random) {
 
 /// A network of one label that is always chosen, or blank.
 PlainNetwork constant_network(std::mt19937& random, bool blank) {
-  PlainNetwork network = simulation::random_network(random, false);
+  PlainNetwork network = simulation::random_network(random);
   std::fill(network.joint_out.weights.begin(), network.joint_out.weights.end(), 0.0F);
   network.joint_out.pack();
   std::fill(network.joint_out.bias.begin(), network.joint_out.bias.end(), 0.0F);
@@ -53,7 +53,7 @@ CASE("networks of any extents are searched as a plain one in double is") {
   int close = 0;
   const int rounds = 400;
   for (int round = 0; round < rounds; ++round) {
-    const PlainNetwork network = simulation::random_network(random, round % 50 == 7);
+    const PlainNetwork network = simulation::random_network(random, simulation::extents_of(round));
     Searches both(network, random_setting(random), random);
     const int hostile = round % 4 == 0 ? 8 : 0;
     for (int call = 0; call < 3; ++call) {
@@ -235,10 +235,10 @@ CASE("a step that blank leads through is as many frames as it looks at") {
 
 CASE("an argument out of range is refused by its name") {
   std::mt19937 random(35);
-  PlainNetwork network = simulation::random_network(random, false);
+  PlainNetwork network = simulation::random_network(random);
   while (network.layers < 2 || network.projection.weights.empty() || network.joint_encoder.weights.empty() ||
          network.rules.durations.empty())
-    network = simulation::random_network(random, false);
+    network = simulation::random_network(random);
   Searches both(network, {.rows = 2, .block = {32, 0}}, random);
   const TrtAsrEncoded encoded{};
   const TrtAsrSearch good = both.search(&encoded);

@@ -150,8 +150,16 @@ struct PlainNetwork {
   }
 };
 
-/// Widths beside the multiples of 8 and 32 that matrices are cut into, and on them.
-inline PlainNetwork random_network(std::mt19937& random, bool large) {
+/// Widths beside the multiples of 8 and 32 that matrices are cut into, and on them; now and then more classes
+/// than a block's threads look at in one turn, or more inputs than they hold at once.
+enum class Extents : std::uint8_t { small, many_classes, wide };
+
+inline Extents extents_of(int round) {
+  return round % 50 == 7 ? Extents::many_classes : round % 50 == 23 ? Extents::wide : Extents::small;
+}
+
+inline PlainNetwork random_network(std::mt19937& random, Extents extents = Extents::small) {
+  const bool large = extents == Extents::many_classes;
   constexpr std::int32_t widths[] = {1, 3, 7, 8, 9, 12, 16, 21, 32, 33, 40};
   constexpr std::int32_t vocabularies[] = {1, 2, 5, 27, 30, 31, 32, 33, 63, 300};
   const std::vector<std::int32_t> lists[] = {{0, 1, 2, 3, 4}, {0, 1},          {0, 0, 7, 40},
@@ -173,6 +181,12 @@ inline PlainNetwork random_network(std::mt19937& random, bool large) {
   made.hidden = width();
   made.joint = large ? 96 : width();
   made.layers = 1 + static_cast<std::int32_t>(random() % 3);
+  if (extents == Extents::wide) {
+    made.embedded = 700;
+    made.hidden = 330;
+    made.joint = 660;
+    made.layers = std::min(made.layers, 2);
+  }
   const auto draw = [&](std::int32_t inputs, std::int32_t outputs, float gain) {
     return PlainMatrix::draw(random, inputs, outputs, gain / std::sqrt(static_cast<float>(inputs)));
   };

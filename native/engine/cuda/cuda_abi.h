@@ -105,7 +105,7 @@ typedef struct TrtAsrCudaLibrary {
   int32_t (*decide)(const TrtAsrDecide* given, TrtAsrStream stream, TrtAsrFailure* failure);
   int32_t (*commit)(const TrtAsrCommit* given, TrtAsrStream stream, TrtAsrFailure* failure);
   /// A prediction network without engines. `search_start` after `load_rows`: projects the rows' frames and
-  /// their states; `search_step`: one step of each row.
+  /// their states, which it first renews where they are behind; `search_step`: one step of each row.
   int32_t (*search_start)(const TrtAsrSearch* given, TrtAsrStream stream, TrtAsrFailure* failure);
   int32_t (*search_step)(const TrtAsrSearch* given, TrtAsrStream stream, TrtAsrFailure* failure);
   int32_t (*summarize)(const TrtAsrSummarize* given, TrtAsrStream stream, TrtAsrFailure* failure);

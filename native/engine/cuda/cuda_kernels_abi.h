@@ -35,7 +35,8 @@ typedef struct TrtAsrToken {
   float confidence;
 } TrtAsrToken;
 
-/// One row of a decode batch. The host writes the first part and zeroes the rest, `load_rows` fills the rest.
+/// One row of a decode batch. The host writes the first part and zeroes the rest, `load_rows` fills the rest;
+/// a row that `load_rows` is not given has the label -1.
 typedef struct TrtAsrDecodeRow {
   int32_t
       load_slot;  ///< Where the state comes from; the slot that holds the start state for a new utterance.
@@ -48,7 +49,8 @@ typedef struct TrtAsrDecodeRow {
   int32_t flags;         ///< Host: 0. Out: TRT_ASR_FLAG_*.
   int32_t flag_frame;    ///< Out: absolute frame of the flag, or -1.
   int32_t symbols;       ///< Out: labels on this frame so far.
-  int32_t label;         ///< Out: label of the last step; -1 for blank and for a row that did nothing.
+  int32_t label;         ///< Out: label of the last step; -1 for blank and for a row that did nothing. Before
+                         ///< `search_start`: the token that the row is renewed with, or -1.
   int32_t last_token;    ///< Out.
   int32_t tokens_count;  ///< Out.
   int32_t side;          ///< Out: where the batch's state of this row lies; 0 where states have one side.
@@ -196,8 +198,8 @@ typedef struct TrtAsrTileChoice {
 
 /// The search of a batch over a prediction network, without engines between its kernels. `load_rows`, with
 /// side_rows = rules.rows_count, goes before `search_start`; then `search_step` until no row is unfinished,
-/// `store_rows`. A step takes each unfinished row to its next label, or `frames_ahead` frames on where these
-/// are all blank, and renews its state where there was a label: from the other side into the row's own.
+/// `store_rows`. A step takes each unfinished row to its next label, or past `frames_ahead` frames where
+/// these are all blank, and renews its state where there was a label: from the other side into the row's own.
 typedef struct TrtAsrSearch {
   TrtAsrNetwork network;
   TrtAsrDecide rules;            ///< Its rows and tokens; logits and candidates are null.

@@ -284,7 +284,7 @@ Result<bool> SearchBatch::run() {
 
 Status compare_search(Lockstep& lockstep, std::mt19937& random, int round, SearchCases& cases) {
   lockstep.clear();
-  const PlainNetwork network = simulation::random_network(random, round % 50 == 7);
+  const PlainNetwork network = simulation::random_network(random, simulation::extents_of(round));
   SearchBatch batch(lockstep, network, random);
   const Result<bool> done = batch.run();
   cases.steps += batch.steps();

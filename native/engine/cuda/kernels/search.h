@@ -46,7 +46,7 @@ struct Vectors {
   }
 };
 using LstmVectors = Vectors<1, 4, items_max>;
-using ProjectVectors = Vectors<1, items_max>;
+using ProjectVectors = Vectors<1, 4, items_max>;
 using ClassifyVectors = Vectors<4, items_max>;
 
 /// Blocks that so many are spread over.
