@@ -11,6 +11,12 @@ std::int32_t frames_ahead(std::int32_t rows) noexcept {
   return rows <= 2 ? 4 : rows <= 4 ? 2 : 1;
 }
 
+std::int32_t frames_stride(const DecodeRules& rules) noexcept {
+  std::int32_t longest = 1;
+  for (const std::int32_t duration : rules.durations) longest = std::max(longest, duration);
+  return longest;
+}
+
 Result<std::shared_ptr<KernelBuffers>> KernelBuffers::claim(const SearchBatch& batch,
                                                             const cuda::Network& network,
                                                             std::int32_t rows_max) noexcept {
@@ -22,12 +28,14 @@ Result<std::shared_ptr<KernelBuffers>> KernelBuffers::claim(const SearchBatch& b
   std::size_t items = 0;
   for (std::int32_t size = 1; size <= rows_max; ++size)
     items = std::max(items, static_cast<std::size_t>(size) * static_cast<std::size_t>(frames_ahead(size)));
+  const std::int32_t looked_at = (frames_ahead(1) - 1) * frames_stride(batch.config->rules) + 1;
+  const std::int32_t room = std::max(batch.frames_max, looked_at);
   cuda::Plan plan;
   const std::size_t at_h = plan.add(state);
   const std::size_t at_c = plan.add(state);
   const std::size_t at_given =
       plan.add(2 * rows * static_cast<std::size_t>(network.predicted_width()) * sizeof(float));
-  const std::size_t at_frames = plan.add(rows * static_cast<std::size_t>(batch.frames_max) * joint);
+  const std::size_t at_frames = plan.add(rows * static_cast<std::size_t>(room) * joint);
   const std::size_t at_predicted = plan.add(rows * joint);
   const std::size_t at_choices = plan.add(items * tiles * sizeof(TrtAsrTileChoice));
   const std::size_t at_durations = plan.add(items * batch.config->rules.durations.size() * sizeof(float));
@@ -39,6 +47,7 @@ Result<std::shared_ptr<KernelBuffers>> KernelBuffers::claim(const SearchBatch& b
   std::byte* const base = made->memory_.data();
   made->states = {base + at_h, base + at_c, base + at_given, batch.dims.predictor_width,
                   std::int64_t{batch.dims.layers} * batch.dims.predictor_width};
+  made->frames_room = room;
   made->frames = reinterpret_cast<float*>(base + at_frames);
   made->predicted = reinterpret_cast<float*>(base + at_predicted);
   made->choices = reinterpret_cast<TrtAsrTileChoice*>(base + at_choices);
@@ -60,7 +69,8 @@ KernelSteps::KernelSteps(const SearchBatch& batch, std::shared_ptr<const cuda::N
   search_.encoder_width = batch_.dims.encoder_width;
   search_.behind = batch_.fused ? 1 : 0;
   search_.frames_ahead = frames_ahead(rows);
-  search_.frames_room = batch_.frames_max;
+  search_.frames_stride = frames_stride(batch_.config->rules);
+  search_.frames_room = buffers_->frames_room;
   search_.states = buffers_->states;
   search_.frames = buffers_->frames;
   search_.predicted = buffers_->predicted;
@@ -122,7 +132,7 @@ Result<std::vector<StepOutput>> KernelSteps::evaluate(const StepInput& input) no
   once.logits = buffers_->logits;
   // As many frames as a step looks at, all of them the same.
   TrtAsrDecodeRow row{};
-  row.frame_end = search_.frames_ahead;
+  row.frame_end = (search_.frames_ahead - 1) * search_.frames_stride + 1;
   row.label = row.last_token = input.token;
   row.side = 1;
   const std::vector<TrtAsrDecodeRow> given(count, row);

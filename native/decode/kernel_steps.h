@@ -19,9 +19,10 @@ class KernelBuffers {
 
   [[nodiscard]] std::size_t device_bytes() const noexcept { return memory_.bytes(); }
 
-  TrtAsrStates states{};       ///< [2 * rows_max, L, H]; predicted [2 * rows_max, P]
-  float* frames = nullptr;     ///< [rows_max, frames_max, J]
-  float* predicted = nullptr;  ///< [rows_max, J]
+  TrtAsrStates states{};         ///< [2 * rows_max, L, H]; predicted [2 * rows_max, P]
+  std::int32_t frames_room = 0;  ///< Frames that a row, or an evaluation, has at most.
+  float* frames = nullptr;       ///< [rows_max, frames_room, J]
+  float* predicted = nullptr;    ///< [rows_max, J]
   TrtAsrTileChoice* choices = nullptr;
   float* durations = nullptr;
   std::int32_t* arrivals = nullptr;
@@ -56,8 +57,11 @@ class KernelSteps final : public DeviceSteps {
 };
 
 /// Frames that a step of `rows` rows looks at. CONTRACT: rows times frames are at most 8 where rows are.
-/// SOURCE: none, not run on a GPU yet. WHY: the kernels read a matrix once for 8 vectors; some third of the
-/// steps of a TDT model are blank, and two blanks in a row are rarer. TODO: measure 1, 2, 4 and 8 on a GPU.
+/// SOURCE: none, not run on a GPU yet. WHY: the kernels read a matrix once for 8 vectors; blanks come in a
+/// row between words. TODO: measure 1, 2, 4 and 8 on a GPU.
 [[nodiscard]] std::int32_t frames_ahead(std::int32_t rows) noexcept;
+
+/// How far these frames are apart: as far as the blank of the longest duration leads.
+[[nodiscard]] std::int32_t frames_stride(const DecodeRules& rules) noexcept;
 
 }  // namespace trt_asr

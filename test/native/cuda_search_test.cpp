@@ -28,6 +28,7 @@ Setting random_setting(std::mt19937& random) {
   made.rows = static_cast<std::int32_t>(1 + random() % (random() % 4 == 0 ? 20 : 5));
   made.frames_max = static_cast<std::int32_t>(1 + random() % 20);
   made.frames_ahead = 1 << random() % 4;
+  made.frames_stride = random() % 2 == 0 ? 1 : static_cast<std::int32_t>(1 + random() % 5);
   made.behind = random() % 2 == 0;
   made.transposed = random() % 2 == 0;
   made.block = block_of(random);
@@ -208,10 +209,11 @@ CASE("a full buffer, a cap on labels, a range without room and rows without fram
 
 CASE("a step that blank leads through is as many frames as it looks at") {
   std::mt19937 random(34);
-  for (const std::int32_t ahead : {1, 2, 4, 8}) {
+  for (const auto& [ahead, stride] : {std::pair{1, 1}, {2, 1}, {4, 1}, {8, 1}, {2, 4}, {4, 3}}) {
     PlainNetwork network = constant_network(random, true);
-    network.rules.durations.assign(network.rules.durations.size(), 1);
-    Setting setting{.rows = 2, .frames_max = 19, .frames_ahead = ahead, .block = {32, 0}};
+    network.rules.durations.assign(network.rules.durations.size(), stride);
+    Setting setting{
+        .rows = 2, .frames_max = 19, .frames_ahead = ahead, .frames_stride = stride, .block = {32, 0}};
     Searches both(network, setting, random);
     both.draw(0);
     for (TrtAsrDecodeRow& row : both.rows_) {
@@ -225,9 +227,11 @@ CASE("a step that blank leads through is as many frames as it looks at") {
     for (std::int32_t i = 0; i < 2; ++i) cuda::load_row(moved, i, setting.block);
     cuda::HostSearch launch(setting.block, Shuffled{&random});
     CHECK(cuda::start_search(args, launch) == TRT_ASR_OK);
-    for (std::int64_t frame = ahead;; frame += ahead) {
+    for (std::int64_t frame = ahead * stride;; frame += ahead * stride) {
       both.step(args);
-      CHECK(both.rows_[0].frame == std::min<std::int64_t>(frame, 19) && both.rows_[0].tokens_count == 0);
+      // Behind the last frame is as far as one stride leads.
+      const std::int64_t last = (19 + stride - 1) / stride * stride;
+      CHECK(both.rows_[0].frame == std::min(frame, last) && both.rows_[0].tokens_count == 0);
       if (frame >= 19) break;
     }
   }
@@ -262,6 +266,8 @@ CASE("an argument out of range is refused by its name") {
   refuses("search.rules.tokens_room", [](auto& bad) { bad.rules.tokens_room = -1; });
   for (const std::int32_t ahead : {-1, 0, 3, 5, 16})
     refuses("search.frames_ahead", [&](auto& bad) { bad.frames_ahead = ahead; });
+  for (const std::int32_t stride : {0, -1})
+    refuses("search.frames_stride", [&](auto& bad) { bad.frames_stride = stride; });
   for (const std::int32_t room : {0, cuda::frames_room_max + 1})
     refuses("search.frames_room", [&](auto& bad) { bad.frames_room = room; });
   refuses("search.behind", [](auto& bad) { bad.behind = 2; });

@@ -303,6 +303,23 @@ CASE("too little memory for the kernels: engines do their work, which is told") 
   CHECK(over_engines > 0);
 }
 
+CASE("windows shorter than what a step looks at") {
+  const Tidy tidy;
+  for (const RecognizerConfig& config : {tiny_ours(), rnnt_nemo()}) {
+    const auto model = load(on_gpu(config, 8));
+    for (const std::size_t frames : {1, 2, 5}) {
+      Arena arena;
+      auto slots = GpuSlots::claim(*model, 1, 0, arena);
+      REQUIRE_OK(slots);
+      const std::size_t samples = frames * model->frame_samples();
+      const auto pipeline = GpuPipeline::open(*model, slots.value(), 1, samples);
+      REQUIRE_OK(pipeline);
+      const SearchReport& report = pipeline.value()->search_report();
+      CHECK_MESSAGE(report.kernel_rows == 1 && report.remarks.empty(), report.remarks);
+    }
+  }
+}
+
 CASE("recognizers share the network, and it goes with the last of them") {
   const Tidy tidy;
   const auto first = load(on_gpu(tiny_ours(), 8));

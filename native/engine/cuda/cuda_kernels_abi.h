@@ -198,22 +198,24 @@ typedef struct TrtAsrTileChoice {
 
 /// The search of a batch over a prediction network, without engines between its kernels. `load_rows`, with
 /// side_rows = rules.rows_count, goes before `search_start`; then `search_step` until no row is unfinished,
-/// `store_rows`. A step takes each unfinished row to its next label, or past `frames_ahead` frames where
-/// these are all blank, and renews its state where there was a label: from the other side into the row's own.
+/// `store_rows`. A step takes each unfinished row to its next label or, over blanks, past
+/// the frames that it looks at, and renews its state where there was a label: from the other side into the
+/// row's own.
 typedef struct TrtAsrSearch {
   TrtAsrNetwork network;
   TrtAsrDecide rules;            ///< Its rows and tokens; logits and candidates are null.
   const TrtAsrEncoded* encoded;  ///< float32
   int32_t encoder_width;         ///< D
   int32_t behind;                ///< As in TrtAsrMoveRows.
-  int32_t frames_ahead;          ///< 1, 2, 4 or 8: frames that a step looks at.
-  int32_t frames_room;        ///< Frames of a row that `frames` has room for, at most 524,280; a row with a
-                              ///< longer range is flagged.
-  TrtAsrStates states;        ///< Of 2 * rows_count rows: two sides, float32. `predicted` is what the
-                              ///< predictor gives, [2 * rows_count, P], for fused graphs too.
-  float* frames;              ///< [rows_count, frames_room, J]: frames through joint_encoder, by their
-                              ///< place behind frame_begin.
-  float* predicted;           ///< [rows_count, J]: predicted through joint_predictor.
+  int32_t frames_ahead;          ///< 1, 2, 4 or 8: frames that a step looks at,
+  int32_t frames_stride;  ///< so many apart, at least 1: those that blanks of the longest duration lead to.
+  int32_t frames_room;    ///< Frames of a row that `frames` has room for, at most 524,280; a row with a
+                          ///< longer range is flagged.
+  TrtAsrStates states;    ///< Of 2 * rows_count rows: two sides, float32. `predicted` is what the
+                          ///< predictor gives, [2 * rows_count, P], for fused graphs too.
+  float* frames;          ///< [rows_count, frames_room, J]: frames through joint_encoder, by their
+                          ///< place behind frame_begin.
+  float* predicted;       ///< [rows_count, J]: predicted through joint_predictor.
   TrtAsrTileChoice* choices;  ///< [rows_count, frames_ahead, tiles of joint_out]
   float* durations;           ///< [rows_count, frames_ahead, K]: logits.
   int32_t* arrivals;          ///< [rows_count], 0 at first and after each step: which block is the last.

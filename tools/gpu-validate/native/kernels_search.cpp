@@ -40,6 +40,7 @@ class SearchBatch {
         rows_count_(1 + below(random() % 8 == 0 ? 40 : 9)),
         frames_(1 + below(24)),
         ahead_(1 << below(4)),
+        stride_(1 + below(4)),
         behind_(below(2)),
         graph_(below(2) == 0) {
     const auto count = static_cast<std::size_t>(rows_count_);
@@ -110,7 +111,7 @@ class SearchBatch {
   Lockstep& lockstep_;
   const PlainNetwork& network_;
   std::mt19937& random_;
-  std::int32_t rows_count_, frames_, ahead_, behind_, tokens_room_ = 0;
+  std::int32_t rows_count_, frames_, ahead_, stride_, behind_, tokens_room_ = 0;
   bool graph_;
   std::vector<MatrixParts> matrices_;
   Part<float> embedding_;
@@ -196,6 +197,7 @@ TrtAsrSearch SearchBatch::search(Side side) const {
   out.encoder_width = network_.width;
   out.behind = behind_;
   out.frames_ahead = ahead_;
+  out.frames_stride = stride_;
   out.frames_room = frames_;
   out.states = {h_.on(side), c_.on(side), state_predicted_.on(side),
                 std::int64_t{2} * rows_count_ * network_.hidden, network_.hidden};
@@ -213,7 +215,8 @@ bool SearchBatch::is_close() const {
   for (std::size_t i = 0; i < rows_.count; ++i) {
     const TrtAsrDecodeRow& row = rows_[i];
     for (std::int64_t frame = row.frame;
-         row.flags == 0 && frame < std::min<std::int64_t>(row.frame_end, row.frame + ahead_); ++frame) {
+         row.flags == 0 && frame < std::min<std::int64_t>(row.frame_end, row.frame + ahead_ * stride_);
+         frame += stride_) {
       simulation::Reals hidden(joint);
       const std::size_t at =
           (i * static_cast<std::size_t>(frames_) + static_cast<std::size_t>(frame - row.frame_begin)) * joint;

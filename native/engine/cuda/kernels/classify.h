@@ -21,7 +21,8 @@ struct ClassifyShared {
   int32_t last;
 };
 
-/// What a block of `items` vectors looks at: `frames_ahead` frames of some rows that follow one another.
+/// What a block of `items` vectors looks at: `frames_ahead` frames of each of some rows, `frames_stride`
+/// apart.
 template <int items>
 struct Ahead {
   const TrtAsrSearch& args;
@@ -37,11 +38,15 @@ struct Ahead {
   [[nodiscard]] TRT_ASR_DEVICE int rows() const { return items >> shift; }
   [[nodiscard]] TRT_ASR_DEVICE int row_of(int item) const { return group * rows() + (item >> shift); }
   [[nodiscard]] TRT_ASR_DEVICE int ahead_of(int item) const { return item & ((1 << shift) - 1); }
+  /// Frames from the row's frame to the item's.
+  [[nodiscard]] TRT_ASR_DEVICE int64_t distance_of(int item) const {
+    return static_cast<int64_t>(ahead_of(item)) * args.frames_stride;
+  }
   [[nodiscard]] TRT_ASR_DEVICE bool is_wanted(int item) const {
     const int index = row_of(item);
     if (index >= args.rules.rows_count) return false;
     const TrtAsrDecodeRow& row = args.rules.rows[index];
-    return row.flags == 0 && row.frame + ahead_of(item) < row.frame_end && has_room(args, row);
+    return row.flags == 0 && row.frame + distance_of(item) < row.frame_end && has_room(args, row);
   }
   [[nodiscard]] TRT_ASR_DEVICE bool has_unfinished() const {
     bool found = false;
@@ -72,7 +77,7 @@ TRT_ASR_DEVICE void join_items(const Ahead<items>& ahead, const TileMemory<items
       if (!ahead.is_wanted(item)) continue;
       const int index = ahead.row_of(item);
       const TrtAsrDecodeRow& row = args.rules.rows[index];
-      frames[item] = frame_at(args, index, row.frame - row.frame_begin + ahead.ahead_of(item));
+      frames[item] = frame_at(args, index, row.frame - row.frame_begin + ahead.distance_of(item));
       predicted[item] = args.predicted + static_cast<int64_t>(index) * memory.inputs;
     }
     fill_vectors(memory, early, thread, block, [&](int item, int32_t j) {
@@ -296,8 +301,12 @@ TRT_ASR_DEVICE void walk_row(const Ahead<items>& ahead, int within, const Classi
   if (!has_room(args, row)) return flag_row(row, TRT_ASR_FLAG_ROW_RANGE, -1);
   const int64_t first = row.frame;
   TRT_ASR_LOOP
-  while (row.label < 0 && is_unfinished(row) && row.frame - first < args.frames_ahead) {
-    const int item = within * args.frames_ahead + static_cast<int>(row.frame - first);
+  while (row.label < 0 && is_unfinished(row)) {
+    const int64_t strides = (row.frame - first) / args.frames_stride;
+    const bool is_looked_at =
+        strides < args.frames_ahead && row.frame - first == strides * args.frames_stride;
+    if (!is_looked_at) break;
+    const int item = within * args.frames_ahead + static_cast<int>(strides);
     take_step(args.rules, index, own.decisions[item]);
   }
   if (row.label >= 0) row.side ^= 1;

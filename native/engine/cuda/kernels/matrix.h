@@ -21,9 +21,14 @@ TRT_ASR_HOST_DEVICE inline int32_t groups_of(int32_t inputs) {
 TRT_ASR_HOST_DEVICE inline int32_t tiles_of(int32_t outputs) {
   return (outputs + TRT_ASR_TILE_OUTPUTS - 1) / TRT_ASR_TILE_OUTPUTS;
 }
+/// From one vector of a block to the next: whole groups, and four floats more, so that threads that write one
+/// number each to 8 vectors write to 8 banks.
+TRT_ASR_HOST_DEVICE inline int32_t vector_stride(int32_t inputs) {
+  return groups_of(inputs) * TRT_ASR_TILE_INPUTS + 4;
+}
 /// Floats that a block shares while it multiplies `items` vectors.
 TRT_ASR_HOST_DEVICE inline int32_t tile_floats(int32_t inputs, int32_t items) {
-  return items * (tile_cells + groups_of(inputs) * TRT_ASR_TILE_INPUTS);
+  return items * (tile_cells + vector_stride(inputs));
 }
 
 /// The weights of 8 inputs to one output, as they lie in memory: pairs of numbers of 16 bits, or floats.
@@ -96,7 +101,7 @@ struct TileMemory {
   /// Padded to whole groups.
   [[nodiscard]] TRT_ASR_DEVICE int32_t length() const { return groups_of(inputs) * TRT_ASR_TILE_INPUTS; }
   [[nodiscard]] TRT_ASR_DEVICE float* vector(int item) const {
-    return shared + items * tile_cells + item * length();
+    return shared + items * tile_cells + item * vector_stride(inputs);
   }
 };
 

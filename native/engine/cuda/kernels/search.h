@@ -184,6 +184,7 @@ inline Refusal check_search(const TrtAsrSearch& args) {
   const int32_t ahead = args.frames_ahead;
   TRT_ASR_SEARCH_REQUIRE(ahead == 1 || ahead == 2 || ahead == 4 || ahead == TRT_ASR_FRAMES_AHEAD_MAX,
                          "search.frames_ahead", "1, 2, 4 or 8", ahead);
+  TRT_ASR_SEARCH_REQUIRE(args.frames_stride >= 1, "search.frames_stride", "at least 1", args.frames_stride);
   TRT_ASR_SEARCH_REQUIRE(args.frames_room >= 1 && args.frames_room <= frames_room_max, "search.frames_room",
                          "1 to 524280", args.frames_room);
   TRT_ASR_SEARCH_REQUIRE(args.behind == 0 || args.behind == 1, "search.behind", "0 or 1", args.behind);

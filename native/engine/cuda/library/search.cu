@@ -12,7 +12,7 @@ using TileBlock = DeviceBlockOf<tile_cells>;
 
 // CONTRACT: memory that a block shares, beyond what its bodies declare. SOURCE: 99 KB is the most that every
 // GPU since Ampere has. TODO: none.
-constexpr int32_t shared_floats_max = items_max * (tile_cells + TRT_ASR_NETWORK_INPUTS_MAX);
+constexpr int32_t shared_floats_max = items_max * (tile_cells + TRT_ASR_NETWORK_INPUTS_MAX + 4);
 static_assert(shared_floats_max * sizeof(float) + sizeof(ClassifyShared) <= 99 * 1024);
 
 // Bodies read what is shared as four floats at once.
