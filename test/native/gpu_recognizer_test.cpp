@@ -62,6 +62,8 @@ void check_as_on_cpu(const RecognizerConfig& config, const char* set_name, std::
     const auto samples = set.clip(item[1]);
     const auto wanted = transcribe(*cpu.value(), listener, samples);
     for (Recognizer* const one : {engines.value().get(), gpu.value().get()}) {
+      // Over engines fewer of them: gpu_search_test has every size of batch of both.
+      if (one == engines.value().get() && (&item - items.data()) % 4 != 0) continue;
       const auto received = transcribe(*one, listener, samples);
       CHECK_MESSAGE(received->last == EventKind::end, item[1] + " " + received->message);
       CHECK_MESSAGE(same_tokens(*wanted, *received), config.model.files.encoder + " " + item[1]);
