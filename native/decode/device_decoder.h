@@ -34,7 +34,7 @@ struct DevicePlans {
   std::string network_remarks = {};  ///< Why there is none.
 };
 
-/// How a decoder runs, for validations.
+/// How a decoder runs: for validations, and the remarks for whoever opened the recognizer.
 struct SearchReport {
   std::int32_t kernel_rows = 0;  ///< Batches up to this many rows run over kernels of ours alone.
   bool captured = false;         ///< The steps run as CUDA graphs; else they are launched one by one.

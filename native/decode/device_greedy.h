@@ -34,8 +34,8 @@ class DeviceGreedy final : public DeviceDecoder {
   [[nodiscard]] Status fork(SlotId from, SlotId to) noexcept override { return slots_->fork(from, to); }
 
   /// `encoded_BTD` may lie in host memory (contiguous; it is copied, for comparisons: memory for it is
-  /// claimed when there is more than before) or in device memory (any strides; work
-  /// that fills it has to be on the decoder's stream).
+  /// claimed when there is more than before) or in device memory (any strides; work that fills it has to be
+  /// on the decoder's stream).
   [[nodiscard]] Status decode(const TensorView& encoded_BTD, std::span<DecodeRow> rows) noexcept override;
   [[nodiscard]] Status decode_flagged(const TensorView& encoded_BTD, const std::int32_t* encoded_flags,
                                       std::span<DecodeRow> rows) noexcept override;

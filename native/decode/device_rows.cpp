@@ -1,6 +1,7 @@
 #include "decode/device_rows.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/contract.h"
 
@@ -78,21 +79,22 @@ Status read_device_rows(std::span<DecodeRow> rows, const cuda::Stream& stream, D
   TRT_ASR_TRY(stream.synchronize());
   const auto room = static_cast<std::size_t>(device.tokens_room);
   const Error* first_error = nullptr;
+  const auto fail = [&first_error](DecodeRow& row, Error error) {
+    row.error = std::make_shared<const Error>(std::move(error));
+    if (first_error == nullptr) first_error = row.error.get();
+  };
   for (std::size_t index = 0; index < rows.size(); ++index) {
     const TrtAsrDecodeRow& told = device.host_rows[index];
     DecodeRow& row = rows[index];
     row.error = nullptr;
     row.tokens_count = 0;
     if (told.flags != 0) {
-      row.error = std::make_shared<const Error>(error_of(told));
-      if (first_error == nullptr) first_error = row.error.get();
+      fail(row, error_of(told));
       continue;
     }
     const auto count = static_cast<std::size_t>(told.tokens_count);
     if (count > row.tokens.size()) {
-      row.error = std::make_shared<const Error>(
-          Error{ErrorCode::internal, "room for tokens", show(row.tokens.size()), show(count), ""});
-      if (first_error == nullptr) first_error = row.error.get();
+      fail(row, {ErrorCode::internal, "room for tokens", show(row.tokens.size()), show(count), ""});
       continue;
     }
     row.tokens_count = count;
