@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /// Raised with every change of what is declared here or in cuda_kernels_abi.h.
-#define TRT_ASR_CUDA_ABI 3u
+#define TRT_ASR_CUDA_ABI 4u
 /// The one symbol of the library: `const TrtAsrCudaLibrary* trt_asr_cuda_library(void)`.
 #define TRT_ASR_CUDA_ENTRY "trt_asr_cuda_library"
 
@@ -40,7 +40,7 @@ typedef void* TrtAsrGraph;   ///< A cudaGraphExec_t.
 /// never null. Calls act on the device that the calling thread has set; a stream is used by one thread at a
 /// time.
 ///
-/// After `prepare`, no kernel launch, copy, record, wait or graph launch allocates or waits, given streams
+/// After `prepare`, no kernel launch, copy, record or graph launch allocates or waits, given streams
 /// and pinned memory made here. Kernels take their arguments by value. A launch reports an argument out of
 /// range as TRT_ASR_INTERNAL and launches nothing.
 typedef struct TrtAsrCudaLibrary {
@@ -70,18 +70,14 @@ typedef struct TrtAsrCudaLibrary {
   void (*stream_destroy)(TrtAsrStream stream);
   /// Waits on the host for all that was put in.
   int32_t (*stream_synchronize)(TrtAsrStream stream, TrtAsrFailure* failure);
-  /// What is put into the stream from now on runs after the event.
-  int32_t (*stream_wait)(TrtAsrStream stream, TrtAsrEvent event, TrtAsrFailure* failure);
 
-  /// timing = 0 makes a cheaper one without a time.
-  int32_t (*event_create)(int32_t timing, TrtAsrEvent* event, TrtAsrFailure* failure);
+  /// Events tell times: of validations.
+  int32_t (*event_create)(TrtAsrEvent* event, TrtAsrFailure* failure);
   void (*event_destroy)(TrtAsrEvent event);
   int32_t (*event_record)(TrtAsrEvent event, TrtAsrStream stream, TrtAsrFailure* failure);
   /// Waits on the host; the thread sleeps.
   int32_t (*event_synchronize)(TrtAsrEvent event, TrtAsrFailure* failure);
-  /// done = 1 when the event has passed.
-  int32_t (*event_query)(TrtAsrEvent event, int32_t* done, TrtAsrFailure* failure);
-  /// Between two events with a time that have passed.
+  /// Between two events that have passed.
   int32_t (*event_elapsed_ms)(TrtAsrEvent from, TrtAsrEvent to, float* elapsed_ms, TrtAsrFailure* failure);
 
   /// Host memory has to be pinned, or the call waits.

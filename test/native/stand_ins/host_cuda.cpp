@@ -122,18 +122,7 @@ std::int32_t stream_synchronize(TrtAsrStream stream, TrtAsrFailure* failure) {
   return wrong == nullptr ? TRT_ASR_OK : fail(failure, TRT_ASR_INTERNAL, "stream", "success", "%s", wrong);
 }
 
-const char* wait_for_event(void* payload) {
-  const Event* event = *static_cast<const Event**>(payload);
-  if (event->stream != nullptr && !event->stream->is_done(event->count)) event->stream->synchronize();
-  return nullptr;
-}
-
-std::int32_t stream_wait(TrtAsrStream stream, TrtAsrEvent event, TrtAsrFailure*) {
-  if (static_cast<Event*>(event)->stream != stream) of(stream).put(wait_for_event, &event, sizeof event);
-  return TRT_ASR_OK;
-}
-
-std::int32_t event_create(std::int32_t, TrtAsrEvent* event, TrtAsrFailure*) {
+std::int32_t event_create(TrtAsrEvent* event, TrtAsrFailure*) {
   *event = new Event;
   return TRT_ASR_OK;
 }
@@ -162,13 +151,6 @@ std::int32_t event_synchronize(TrtAsrEvent event, TrtAsrFailure* failure) {
   if (stream == nullptr || stream->is_done(static_cast<Event*>(event)->count)) return TRT_ASR_OK;
   const char* const wrong = stream->synchronize();
   return wrong == nullptr ? TRT_ASR_OK : fail(failure, TRT_ASR_INTERNAL, "event", "success", "%s", wrong);
-}
-
-/// "Not yet" once, so that both answers are seen.
-std::int32_t event_query(TrtAsrEvent event, std::int32_t* done, TrtAsrFailure* failure) {
-  const Event& asked = *static_cast<Event*>(event);
-  *done = asked.stream == nullptr || asked.stream->is_done(asked.count) ? 1 : 0;
-  return *done == 1 ? TRT_ASR_OK : event_synchronize(event, failure);
 }
 
 std::int32_t event_elapsed_ms(TrtAsrEvent from, TrtAsrEvent to, float* elapsed_ms, TrtAsrFailure*) {
@@ -284,12 +266,10 @@ TrtAsrCudaLibrary make_library() {
   made.stream_create = stream_create;
   made.stream_destroy = stream_destroy;
   made.stream_synchronize = stream_synchronize;
-  made.stream_wait = stream_wait;
   made.event_create = event_create;
   made.event_destroy = event_destroy;
   made.event_record = event_record;
   made.event_synchronize = event_synchronize;
-  made.event_query = event_query;
   made.event_elapsed_ms = event_elapsed_ms;
   made.copy = copy;
   made.fill = fill;

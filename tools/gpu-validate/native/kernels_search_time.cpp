@@ -194,7 +194,7 @@ Status Timing::measure(std::int32_t rows, std::int32_t ahead, bool labels, Json&
   Event events[4];
   for (Event& event : events) {
     event.calls = &calls_;
-    TRT_ASR_PLUGIN_TRY(calls_.event_create, 1, &event.handle);
+    TRT_ASR_PLUGIN_TRY(calls_.event_create, &event.handle);
   }
   std::vector<double> step_us;
   std::vector<double> start_us;

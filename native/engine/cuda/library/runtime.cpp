@@ -112,14 +112,9 @@ int32_t stream_synchronize(TrtAsrStream stream, TrtAsrFailure* failure) noexcept
   return report(cudaStreamSynchronize(stream_of(stream)), "work on a CUDA stream", failure);
 }
 
-int32_t stream_wait(TrtAsrStream stream, TrtAsrEvent event, TrtAsrFailure* failure) noexcept {
-  return report(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "CUDA stream", failure);
-}
-
-int32_t event_create(int32_t timing, TrtAsrEvent* event, TrtAsrFailure* failure) noexcept {
-  const unsigned flags = cudaEventBlockingSync | (timing != 0 ? 0U : unsigned{cudaEventDisableTiming});
+int32_t event_create(TrtAsrEvent* event, TrtAsrFailure* failure) noexcept {
   cudaEvent_t made = nullptr;
-  const cudaError_t error = cudaEventCreateWithFlags(&made, flags);
+  const cudaError_t error = cudaEventCreateWithFlags(&made, cudaEventBlockingSync);
   return give(error, made, event, "CUDA event", failure);
 }
 
@@ -133,14 +128,6 @@ int32_t event_record(TrtAsrEvent event, TrtAsrStream stream, TrtAsrFailure* fail
 
 int32_t event_synchronize(TrtAsrEvent event, TrtAsrFailure* failure) noexcept {
   return report(cudaEventSynchronize(event_of(event)), "work before a CUDA event", failure);
-}
-
-int32_t event_query(TrtAsrEvent event, int32_t* done, TrtAsrFailure* failure) noexcept {
-  const cudaError_t error = cudaEventQuery(event_of(event));
-  *done = error == cudaSuccess ? 1 : 0;
-  if (error != cudaErrorNotReady) return report(error, "work before a CUDA event", failure);
-  (void)cudaGetLastError();
-  return TRT_ASR_OK;
 }
 
 int32_t event_elapsed_ms(TrtAsrEvent from, TrtAsrEvent to, float* elapsed_ms,
@@ -206,12 +193,10 @@ void add_runtime(TrtAsrCudaLibrary& library) noexcept {
   library.stream_create = stream_create;
   library.stream_destroy = stream_destroy;
   library.stream_synchronize = stream_synchronize;
-  library.stream_wait = stream_wait;
   library.event_create = event_create;
   library.event_destroy = event_destroy;
   library.event_record = event_record;
   library.event_synchronize = event_synchronize;
-  library.event_query = event_query;
   library.event_elapsed_ms = event_elapsed_ms;
   library.copy = copy;
   library.fill = fill;
