@@ -35,7 +35,7 @@ Result<std::shared_ptr<PlanBuffers>> PlanBuffers::claim(const SearchBatch& batch
   auto made = std::make_shared<PlanBuffers>();
   TRT_ASR_ASSIGN(made->memory_, cuda::Memory::claim(batch.device, cuda::Memory::Kind::device, plan.bytes()));
   std::byte* const base = made->memory_.data();
-  made->tokens_in = base + at_tokens_in;
+  made->tokens_in = reinterpret_cast<std::int32_t*>(base + at_tokens_in);
   made->counts_in = base + at_counts_in;
   made->batch = {base + at_batch_h, base + at_batch_c, base + at_batch_predicted, 0, 0};
   made->next = {base + at_next_h, base + at_next_c, base + at_next_predicted, 0, 0};

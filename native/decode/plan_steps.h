@@ -18,9 +18,9 @@ class PlanBuffers {
   [[nodiscard]] void* address_of(Role role) const noexcept;
   [[nodiscard]] std::size_t device_bytes() const noexcept { return memory_.bytes(); }
 
-  void* tokens_in = nullptr;  ///< [B] i32: token of the graph.
-  void* counts_in = nullptr;  ///< [B] i32, all 1.
-  TrtAsrStates batch{};       ///< Strides are those of a size of batch.
+  std::int32_t* tokens_in = nullptr;  ///< [B]: token of the graph.
+  void* counts_in = nullptr;          ///< [B] i32, all 1.
+  TrtAsrStates batch{};               ///< Strides are those of a size of batch.
   TrtAsrStates next{};
   void* frames = nullptr;   ///< [B, D]
   void* logits = nullptr;   ///< [B, C]

@@ -165,7 +165,7 @@ CASE("rows out of range are flagged before anything is read with them") {
   std::vector<std::int32_t> slot_tokens{7, 7};
   std::vector<std::int32_t> carry{2, -1};
   std::vector<std::int32_t> encoded_flags{0, 0, 0};
-  std::vector<std::int64_t> tokens(rows.size(), -5);
+  std::vector<std::int32_t> tokens(rows.size(), -5);
   TrtAsrMoveRows move{};
   move.rows = rows.data();
   move.rows_count = static_cast<std::int32_t>(rows.size());
@@ -176,7 +176,6 @@ CASE("rows out of range are flagged before anything is read with them") {
   move.slot_carry_frames = carry.data();
   move.encoded_flags = encoded_flags.data();
   move.tokens = tokens.data();
-  move.tokens_i64 = 1;
   TestBlock block{32, 1};
   const auto summary_of = [&] {
     for (int i = 0; i < move.rows_count; ++i) cuda::load_row(move, i, block);

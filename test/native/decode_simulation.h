@@ -46,7 +46,6 @@ struct Model {
   Number encoded;
   Number frames;
   bool transposed = false;
-  bool tokens_i64 = false;
   std::int32_t state_bytes = 4;
 
   [[nodiscard]] std::int32_t classes() const {
@@ -115,7 +114,6 @@ inline Model random_model(std::mt19937& random, int round) {
   model.encoded.dtype = static_cast<std::int32_t>(random() % 3);
   model.frames.dtype = static_cast<std::int32_t>(random() % 3);
   model.transposed = random() % 2 == 0;
-  model.tokens_i64 = random() % 2 == 0;
   model.state_bytes = random() % 2 == 0 ? 2 : 4;
   return model;
 }
@@ -314,14 +312,14 @@ class Decoders {
   }
 
   /// What the graphs of a real model do, row by row, for finished rows too.
-  void run_joint(const std::vector<unsigned char>& frames, const std::vector<std::int64_t>& tokens,
+  void run_joint(const std::vector<unsigned char>& frames, const std::vector<std::int32_t>& tokens,
                  DeviceStates& batch, DeviceStates& next, std::vector<float>& logits) const {
     const std::vector<float> frames_BD = model_.frames.loaded(frames);
     for (std::int32_t row = 0; row < model_.rows; ++row) {
       CpuSlot state;
       batch.read(row, state);
       if (model_.fused()) {
-        model_.predict(token_at(tokens, row), state.h, state.c, state.predicted);
+        model_.predict(tokens[static_cast<std::size_t>(row)], state.h, state.c, state.predicted);
         next.write(row, state);
       }
       const auto values = model_.join(frames_BD.data() + static_cast<std::size_t>(row) * model_.width,
@@ -330,17 +328,13 @@ class Decoders {
                 logits.begin() + static_cast<std::ptrdiff_t>(row) * model_.classes());
     }
   }
-  void run_predictor(const std::vector<std::int64_t>& tokens, DeviceStates& batch, DeviceStates& next) const {
+  void run_predictor(const std::vector<std::int32_t>& tokens, DeviceStates& batch, DeviceStates& next) const {
     for (std::int32_t row = 0; row < model_.rows; ++row) {
       CpuSlot state;
       batch.read(row, state);
-      model_.predict(token_at(tokens, row), state.h, state.c, state.predicted);
+      model_.predict(tokens[static_cast<std::size_t>(row)], state.h, state.c, state.predicted);
       next.write(row, state);
     }
-  }
-  [[nodiscard]] std::int64_t token_at(const std::vector<std::int64_t>& tokens, std::int32_t row) const {
-    return model_.tokens_i64 ? tokens[static_cast<std::size_t>(row)]
-                             : reinterpret_cast<const std::int32_t*>(tokens.data())[row];
   }
 
   void decode_on_device(const std::vector<float>& encoded_BTD, std::int32_t frames_max,
@@ -372,7 +366,7 @@ inline void Decoders::decode_on_device(const std::vector<float>& encoded_BTD, st
   const auto encoded = model_.encoded.stored(laid_out);
   auto frames = model_.frames.stored(std::vector<float>(static_cast<std::size_t>(count) * model_.width));
   std::vector<float> logits_values(static_cast<std::size_t>(count) * model_.classes());
-  std::vector<std::int64_t> tokens_in(static_cast<std::size_t>(count), -1);
+  std::vector<std::int32_t> tokens_in(static_cast<std::size_t>(count), -1);
   const std::int32_t room =
       model_.tokens_room != 0 ? model_.tokens_room : frames_max * model_.rules.max_symbols_per_frame;
   std::vector<TrtAsrToken> tokens(static_cast<std::size_t>(count) * room);
@@ -393,15 +387,13 @@ inline void Decoders::decode_on_device(const std::vector<float>& encoded_BTD, st
                             0,
                             slot_tokens_.data(),
                             slot_carry_.data(),
-                            tokens_in.data(),
-                            model_.tokens_i64};
+                            tokens_in.data()};
   const TrtAsrEncoded encoded_view{encoded.data(), row_elements, frame_elements, width_elements};
   const TrtAsrGather gather{rows.data(),          count,         model_.width,       &encoded_view,
                             model_.encoded.dtype, frames.data(), model_.frames.dtype};
-  void* const candidates = model_.fused() ? nullptr : tokens_in.data();
-  const TrtAsrCommit commit{rows.data(),      count,        dims,
-                            next.view(),      batch.view(), model_.fused() ? tokens_in.data() : nullptr,
-                            model_.tokens_i64};
+  std::int32_t* const candidates = model_.fused() ? nullptr : tokens_in.data();
+  const TrtAsrCommit commit{rows.data(), count,        dims,
+                            next.view(), batch.view(), model_.fused() ? tokens_in.data() : nullptr};
   TrtAsrSummary summary{};
   const TrtAsrSummarize summarize{rows.data(), count, &summary};
   cuda::SummaryShared summary_shared;
@@ -429,8 +421,7 @@ inline void Decoders::decode_on_device(const std::vector<float>& encoded_BTD, st
                           model_.rules.max_symbols_per_frame,
                           room,
                           tokens.data(),
-                          candidates,
-                          model_.tokens_i64};
+                          candidates};
       std::copy(model_.rules.durations.begin(), model_.rules.durations.end(), decide.durations);
       cuda::DecideShared shared;
       for (int i = 0; i < count; ++i)

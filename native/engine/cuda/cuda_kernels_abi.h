@@ -97,8 +97,7 @@ typedef struct TrtAsrMoveRows {
   int32_t behind;
   int32_t* slot_tokens;        ///< Last token [slots_count]; null with CTC.
   int32_t* slot_carry_frames;  ///< [slots_count]; null with CTC.
-  void* tokens;  ///< Token input of the graph [rows_count]: a valid token from the beginning. May be null.
-  int32_t tokens_i64;  ///< 1: that input is int64, else int32.
+  int32_t* tokens;  ///< Token input of the graph [rows_count]: a valid token from the beginning. May be null.
 } TrtAsrMoveRows;
 
 /// Encoded frames of a batch: (row, frame, d) at row * row_stride + frame * frame_stride + d * width_stride.
@@ -135,9 +134,8 @@ typedef struct TrtAsrDecide {
   int32_t max_symbols_per_frame;
   int32_t tokens_room;  ///< Tokens that a row has room for.
   TrtAsrToken* tokens;  ///< [rows_count, tokens_room]
-  void* candidates;  ///< Split model: token input of the predictor [rows_count], the last token of each row.
-                     ///< Fused: null.
-  int32_t candidates_i64;
+  int32_t* candidates;  ///< Split model: token input of the predictor [rows_count], the last token of each
+                        ///< row. Fused: null.
 } TrtAsrDecide;
 
 /// Rows whose last step gave a label take the state that the graph returned; the others keep theirs.
@@ -147,8 +145,7 @@ typedef struct TrtAsrCommit {
   TrtAsrStateDims dims;
   TrtAsrStates next;
   TrtAsrStates batch;
-  void* tokens;  ///< Fused model: token input of the graph [rows_count]. Split: null.
-  int32_t tokens_i64;
+  int32_t* tokens;  ///< Fused model: token input of the graph [rows_count]. Split: null.
 } TrtAsrCommit;
 
 /// CONTRACT: how the matrices of a prediction network are packed, and how much of one the kernels take.

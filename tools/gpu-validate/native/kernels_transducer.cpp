@@ -28,7 +28,6 @@ struct Case {
   TrtAsrStateDims dims{};
   Number logits, encoded, joined;
   bool transposed = false;
-  std::int32_t tokens_i64 = 0;
   bool hostile = false;
   bool graph = false;
 
@@ -59,7 +58,6 @@ Case random_case(std::mt19937& random, int round) {
   made.encoded.dtype = below(3);
   made.joined.dtype = below(3);
   made.transposed = random() % 2 == 0;
-  made.tokens_i64 = below(2);
   made.hostile = random() % 4 == 0;
   made.graph = random() % 4 == 0;
   return made;
@@ -104,7 +102,7 @@ class Batch {
         slot_tokens_(lockstep.part<std::int32_t>(count_ + 1)),
         slot_carry_(lockstep.part<std::int32_t>(count_ + 1)),
         encoded_flags_(lockstep.part<std::int32_t>(count_)),
-        tokens_in_(lockstep.part<std::int64_t>(count_)),
+        tokens_in_(lockstep.part<std::int32_t>(count_)),
         encoded_(lockstep.part<unsigned char>(count_ * frame_values() * bytes_of(case_.encoded))),
         encoded_view_(lockstep.part<TrtAsrEncoded>(1)),
         joined_(lockstep.part<unsigned char>(count_ * static_cast<std::size_t>(case_.width) *
@@ -147,7 +145,6 @@ class Batch {
     out.slot_tokens = slot_tokens_.on(side);
     out.slot_carry_frames = slot_carry_.on(side);
     out.tokens = tokens_in_.on(side);
-    out.tokens_i64 = case_.tokens_i64;
     return out;
   }
   [[nodiscard]] TrtAsrGather gather(Side side) const {
@@ -168,13 +165,11 @@ class Batch {
     out.tokens_room = case_.tokens_room;
     out.tokens = tokens_.on(side);
     out.candidates = case_.fused() ? nullptr : tokens_in_.on(side);
-    out.candidates_i64 = case_.tokens_i64;
     return out;
   }
   [[nodiscard]] TrtAsrCommit commit(Side side) const {
-    return {rows_.on(side),  case_.rows,      case_.dims,
-            next_.on(side),  batch_.on(side), case_.fused() ? tokens_in_.on(side) : nullptr,
-            case_.tokens_i64};
+    return {rows_.on(side), case_.rows,      case_.dims,
+            next_.on(side), batch_.on(side), case_.fused() ? tokens_in_.on(side) : nullptr};
   }
   [[nodiscard]] Status launch_step();
   void step_on_host();
@@ -184,8 +179,7 @@ class Batch {
   std::mt19937& random_;
   std::size_t count_;
   Part<TrtAsrDecodeRow> rows_;
-  Part<std::int32_t> slot_tokens_, slot_carry_, encoded_flags_;
-  Part<std::int64_t> tokens_in_;
+  Part<std::int32_t> slot_tokens_, slot_carry_, encoded_flags_, tokens_in_;
   Part<unsigned char> encoded_;
   Part<TrtAsrEncoded> encoded_view_;
   Part<unsigned char> joined_, logits_;

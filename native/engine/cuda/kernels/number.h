@@ -86,13 +86,4 @@ TRT_ASR_DEVICE inline void store(Half* to, float value) {
   to->bits = static_cast<uint16_t>(sign | half);
 }
 
-/// A token into an engine's input, which is int32 or int64.
-TRT_ASR_DEVICE inline void store_token(void* tokens, int32_t is_i64, int row, int32_t token) {
-  if (is_i64 != 0) {
-    static_cast<int64_t*>(tokens)[row] = token;
-  } else {
-    static_cast<int32_t*>(tokens)[row] = token;
-  }
-}
-
 }  // namespace trt_asr::cuda

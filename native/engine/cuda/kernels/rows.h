@@ -96,7 +96,7 @@ TRT_ASR_DEVICE inline void start_row(const TrtAsrMoveRows& args, int index, bool
   // What a search over a network begins with: the rows that it has to renew.
   if (args.side_rows != 0 && is_unfinished(row)) row.label = row.last_token;
   // The graphs run over every row, so each one needs a token that exists.
-  if (args.tokens != nullptr) store_token(args.tokens, args.tokens_i64, index, row.last_token);
+  if (args.tokens != nullptr) args.tokens[index] = row.last_token;
 }
 
 /// Body of load_rows: one block a row. The state of a row that is out of range is not touched.

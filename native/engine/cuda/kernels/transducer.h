@@ -79,8 +79,7 @@ TRT_ASR_DEVICE void decide_row(const TrtAsrDecide& args, int index, DecideShared
     TrtAsrDecodeRow& row = args.rows[index];
     row.label = -1;
     shared.wanted = is_unfinished(row) ? 1 : 0;
-    if (shared.wanted == 0 && args.candidates != nullptr)
-      store_token(args.candidates, args.candidates_i64, index, row.last_token);
+    if (shared.wanted == 0 && args.candidates != nullptr) args.candidates[index] = row.last_token;
   });
   if (shared.wanted == 0) return;
   const Number* logits = static_cast<const Number*>(args.logits) + index * args.row_stride;
@@ -94,8 +93,7 @@ TRT_ASR_DEVICE void decide_row(const TrtAsrDecide& args, int index, DecideShared
     if (thread != 0) return;
     take_step(args, index,
               {choice.finite[0], choice.tokens[0].index, choice.durations[0].index, choice.sums[0]});
-    if (args.candidates != nullptr)
-      store_token(args.candidates, args.candidates_i64, index, args.rows[index].last_token);
+    if (args.candidates != nullptr) args.candidates[index] = args.rows[index].last_token;
   });
 }
 
@@ -106,7 +104,7 @@ TRT_ASR_DEVICE void commit_row(const TrtAsrCommit& args, int index, Block& block
     const TrtAsrDecodeRow& row = args.rows[index];
     if (row.label < 0) return;
     copy_state(args.dims, {args.next, index, args.batch, index}, thread, block.threads());
-    if (thread == 0 && args.tokens != nullptr) store_token(args.tokens, args.tokens_i64, index, row.label);
+    if (thread == 0 && args.tokens != nullptr) args.tokens[index] = row.label;
   });
 }
 
