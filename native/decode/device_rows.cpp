@@ -12,7 +12,6 @@ namespace {
 const char* flag_text(std::int32_t flags) noexcept {
   if ((flags & TRT_ASR_FLAG_LOGITS_NOT_FINITE) != 0) return "logits with NaN or infinity";
   if ((flags & TRT_ASR_FLAG_ENCODED_NOT_FINITE) != 0) return "encoder frames with NaN or infinity";
-  if ((flags & TRT_ASR_FLAG_ENCODED_RANGE) != 0) return "encoder frames out of range";
   if ((flags & TRT_ASR_FLAG_SAMPLES_NOT_FINITE) != 0) return "samples with NaN or infinity";
   if ((flags & TRT_ASR_FLAG_TOKENS_ROOM) != 0) return "more tokens than there is room for";
   if ((flags & TRT_ASR_FLAG_STEPS) != 0) return "more steps than max_symbols_per_frame allows";
@@ -22,7 +21,7 @@ const char* flag_text(std::int32_t flags) noexcept {
 /// Numbers that are not finite are the model's; everything else is ours.
 bool is_damage(std::int32_t flags) noexcept {
   return (flags & (TRT_ASR_FLAG_LOGITS_NOT_FINITE | TRT_ASR_FLAG_ENCODED_NOT_FINITE |
-                   TRT_ASR_FLAG_ENCODED_RANGE | TRT_ASR_FLAG_SAMPLES_NOT_FINITE)) != 0;
+                   TRT_ASR_FLAG_SAMPLES_NOT_FINITE)) != 0;
 }
 
 /// What a row's flags say.

@@ -282,7 +282,7 @@ CASE("CTC collapses as the CPU does, range by range") {
   for (int round = 0; round < 3000; ++round) compare_ctc(random);
 }
 
-CASE("the check finds what is not finite or too large among the valid frames, and only there") {
+CASE("the check finds what is not finite among the valid frames, and only there") {
   std::mt19937 random(23);
   for (int round = 0; round < 2000; ++round) {
     const auto frames = static_cast<std::int32_t>(1 + random() % 9);
@@ -302,7 +302,6 @@ CASE("the check finds what is not finite or too large among the valid frames, an
     check.counts = counts.data();
     check.counts_max = frames;
     check.width = width;
-    check.magnitude_max = random() % 2 == 0 ? 0.0F : 100.0F;
     std::vector<std::int32_t> expected(rows_count, 0);
     for (int bad = static_cast<int>(random() % 3); bad > 0; --bad) {
       const auto row = static_cast<std::int32_t>(random() % rows_count);
@@ -320,8 +319,6 @@ CASE("the check finds what is not finite or too large among the valid frames, an
               row * check.row_stride + frame * check.count_stride + w * check.width_stride)];
           if (!std::isfinite(value))
             expected[static_cast<std::size_t>(row)] |= TRT_ASR_FLAG_ENCODED_NOT_FINITE;
-          if (std::isfinite(value) && check.magnitude_max > 0 && std::fabs(value) > check.magnitude_max)
-            expected[static_cast<std::size_t>(row)] |= TRT_ASR_FLAG_ENCODED_RANGE;
         }
     const auto bytes = numbers.stored(values);
     check.values = bytes.data();

@@ -20,11 +20,10 @@ extern "C" {
 enum {
   TRT_ASR_FLAG_LOGITS_NOT_FINITE = 1,
   TRT_ASR_FLAG_ENCODED_NOT_FINITE = 2,
-  TRT_ASR_FLAG_ENCODED_RANGE = 4,  ///< A magnitude beyond the one that was given.
-  TRT_ASR_FLAG_TOKENS_ROOM = 8,    ///< The row's buffer of tokens is full.
-  TRT_ASR_FLAG_STEPS = 16,         ///< More steps than max_symbols_per_frame allows.
-  TRT_ASR_FLAG_ROW_RANGE = 32,     ///< A slot, row or frame out of range.
-  TRT_ASR_FLAG_SAMPLES_NOT_FINITE = 64,
+  TRT_ASR_FLAG_TOKENS_ROOM = 4,  ///< The row's buffer of tokens is full.
+  TRT_ASR_FLAG_STEPS = 8,        ///< More steps than max_symbols_per_frame allows.
+  TRT_ASR_FLAG_ROW_RANGE = 16,   ///< A slot, row or frame out of range.
+  TRT_ASR_FLAG_SAMPLES_NOT_FINITE = 32,
 };
 
 /// One emitted token; laid out as trt_asr::Token is.
@@ -231,7 +230,7 @@ typedef struct TrtAsrSummarize {
   TrtAsrSummary* summary;  ///< Device or pinned host memory.
 } TrtAsrSummarize;
 
-/// Finite and range flags of [rows_count, counts[row], width]: of an encoder's valid frames, for example.
+/// Finite flags of [rows_count, counts[row], width]: of an encoder's valid frames, for example.
 typedef struct TrtAsrCheck {
   const void* values;  ///< (row, n, w) at row * row_stride + n * count_stride + w * width_stride.
   int32_t dtype;
@@ -242,8 +241,7 @@ typedef struct TrtAsrCheck {
   const int32_t* counts;  ///< [rows_count]
   int32_t counts_max;     ///< No count is above it.
   int32_t width;
-  float magnitude_max;  ///< 0: any finite value will do.
-  int32_t* flags;       ///< [rows_count]: ENCODED_NOT_FINITE and ENCODED_RANGE are OR-ed into it.
+  int32_t* flags;  ///< [rows_count]: ENCODED_NOT_FINITE is OR-ed into it.
 } TrtAsrCheck;
 
 /// What CTC remembers of an utterance between two ranges; field by field trt_asr::CtcState. The start state:

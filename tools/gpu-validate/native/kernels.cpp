@@ -152,7 +152,6 @@ Status compare_check(Lockstep& lockstep, std::mt19937& random) {
     counts[static_cast<std::size_t>(i)] =
         static_cast<std::int32_t>(random() % static_cast<std::uint32_t>(frames + 1));
   TRT_ASR_TRY(lockstep.upload());
-  const float limit = random() % 2 == 0 ? 0.0F : 100.0F;
   const auto args = [&](Side side) {
     return TrtAsrCheck{stored.on(side),
                        number.dtype,
@@ -163,7 +162,6 @@ Status compare_check(Lockstep& lockstep, std::mt19937& random) {
                        counts.on(side),
                        frames,
                        width,
-                       limit,
                        flags.on(side)};
   };
   const TrtAsrCheck on_gpu = args(Side::gpu);

@@ -1,7 +1,5 @@
 #pragma once
-// Whether what an engine gave are numbers, and of a size that is believed.
-
-#include <cmath>
+// Whether what an engine gave are numbers.
 
 #include "engine/cuda/cuda_kernels_abi.h"
 #include "engine/cuda/kernels/number.h"
@@ -26,11 +24,7 @@ TRT_ASR_DEVICE void check_row(const TrtAsrCheck& args, int row, int part, int pa
     for (int64_t i = static_cast<int64_t>(part) * block.threads() + thread; i < elements; i += step) {
       const float value =
           to_float(values[i / args.width * args.count_stride + i % args.width * args.width_stride]);
-      if (!is_finite(value)) {
-        flags |= TRT_ASR_FLAG_ENCODED_NOT_FINITE;
-      } else if (args.magnitude_max > 0 && fabsf(value) > args.magnitude_max) {
-        flags |= TRT_ASR_FLAG_ENCODED_RANGE;
-      }
+      if (!is_finite(value)) flags |= TRT_ASR_FLAG_ENCODED_NOT_FINITE;
     }
     shared.flags[thread] = flags;
   });
