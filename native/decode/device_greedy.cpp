@@ -89,7 +89,7 @@ Status DeviceGreedy::claim() noexcept {
   cuda::Plan pinned;
   const std::size_t at_host_rows = pinned.add(rows * sizeof(TrtAsrDecodeRow));
   const std::size_t at_host_encoded = pinned.add(sizeof(TrtAsrEncoded));
-  const std::size_t at_host_summary = pinned.add(sizeof(TrtAsrSummary));
+  const std::size_t at_host_unfinished = pinned.add(sizeof(std::int32_t));
   const std::size_t at_host_tokens =
       pinned.add(rows * static_cast<std::size_t>(batch_.tokens_room) * sizeof(TrtAsrToken));
   TRT_ASR_ASSIGN(pinned_memory_, cuda::Memory::claim(device_, cuda::Memory::Kind::pinned, pinned.bytes()));
@@ -100,7 +100,7 @@ Status DeviceGreedy::claim() noexcept {
   batch_.host_tokens = reinterpret_cast<TrtAsrToken*>(on_host + at_host_tokens);
   host_.rows = reinterpret_cast<TrtAsrDecodeRow*>(on_host + at_host_rows);
   host_.encoded = reinterpret_cast<TrtAsrEncoded*>(on_host + at_host_encoded);
-  host_.summary = reinterpret_cast<TrtAsrSummary*>(on_host + at_host_summary);
+  host_.unfinished = reinterpret_cast<std::int32_t*>(on_host + at_host_unfinished);
   return {};
 }
 
@@ -245,7 +245,7 @@ Status DeviceGreedy::compute_start() noexcept {
 
 Status DeviceGreedy::enqueue_chunk(DeviceSteps& steps) noexcept {
   for (std::int32_t step = 0; step < steps_per_graph; ++step) TRT_ASR_TRY(steps.step());
-  const TrtAsrSummarize summarize{batch_.rows, steps.rows(), host_.summary};
+  const TrtAsrSummarize summarize{batch_.rows, steps.rows(), host_.unfinished};
   TRT_ASR_PLUGIN_TRY(device_.calls->summarize, &summarize, stream_.handle());
   return {};
 }
@@ -260,7 +260,7 @@ Status DeviceGreedy::run_chunks(Size& size, std::int64_t steps_max) noexcept {
       TRT_ASR_TRY(enqueue_chunk(*size.steps));
     }
     TRT_ASR_TRY(stream_.synchronize());
-    if (host_.summary->unfinished == 0) return {};
+    if (*host_.unfinished == 0) return {};
   }
   return Error{ErrorCode::internal, "chunks of the search", "at most " + show(chunks_max), "more", ""};
 }

@@ -48,7 +48,7 @@ class DeviceGreedy final : public DeviceDecoder {
   struct HostBuffers {
     TrtAsrDecodeRow* rows = nullptr;
     TrtAsrEncoded* encoded = nullptr;
-    TrtAsrSummary* summary = nullptr;
+    std::int32_t* unfinished = nullptr;
   };
 
   /// One size of batch, and several of its steps as a CUDA graph. A batch takes the next size that holds it;

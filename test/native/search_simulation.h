@@ -297,13 +297,13 @@ inline void Searches::decode() {
   for (std::int32_t i = 0; i < setting_.rows; ++i) cuda::load_row(moved, i, setting_.block);
   CHECK(cuda::start_search(args, launch) == TRT_ASR_OK);
   cuda::SummaryShared shared;
-  TrtAsrSummary summary{1, 0};
+  std::int32_t unfinished = 1;
   int steps = 0;
   const auto is_looked_at = [&](std::int64_t distance) {
     return distance % setting_.frames_stride == 0 &&
            distance / setting_.frames_stride < setting_.frames_ahead;
   };
-  for (; summary.unfinished != 0 && steps < 10000; ++steps) {
+  for (; unfinished != 0 && steps < 10000; ++steps) {
     std::vector<TrtAsrDecodeRow> before = rows_;
     step(args);
     for (std::size_t i = 0; i < rows_.size(); ++i) {
@@ -314,9 +314,9 @@ inline void Searches::decode() {
       if (rows_[i].label < 0 && cuda::is_unfinished(rows_[i]))
         CHECK(!is_looked_at(rows_[i].frame - before[i].frame));
     }
-    cuda::summarize_rows({rows_.data(), setting_.rows, &summary}, shared, setting_.block);
+    cuda::summarize_rows({rows_.data(), setting_.rows, &unfinished}, shared, setting_.block);
   }
-  CHECK(summary.unfinished == 0);
+  CHECK(unfinished == 0);
   // A graph of several steps goes on after the last row is finished.
   const std::vector<float> finished = everything();
   step(args);

@@ -219,15 +219,10 @@ typedef struct TrtAsrSearch {
 } TrtAsrSearch;
 
 /// What the host reads of a batch.
-typedef struct TrtAsrSummary {
-  int32_t unfinished;  ///< Rows that have frames left and no flag.
-  int32_t flags;       ///< OR of the rows' flags.
-} TrtAsrSummary;
-
 typedef struct TrtAsrSummarize {
   const TrtAsrDecodeRow* rows;
   int32_t rows_count;
-  TrtAsrSummary* summary;  ///< Device or pinned host memory.
+  int32_t* unfinished;  ///< Rows that have frames left and no flag; device or pinned host memory.
 } TrtAsrSummarize;
 
 /// Finite flags of [rows_count, counts[row], width]: of an encoder's valid frames, for example.

@@ -132,7 +132,7 @@ const char* run_search(TrtAsrSearch& args) {
 }
 
 const char* run_summarize(TrtAsrSummarize& args) {
-  if (!resolve(args.rows, args.summary)) return not_there;
+  if (!resolve(args.rows, args.unfinished)) return not_there;
   HostBlock block{block_threads};
   trt_asr::cuda::SummaryShared shared;
   trt_asr::cuda::summarize_rows(args, shared, block);

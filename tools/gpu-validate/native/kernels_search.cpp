@@ -59,7 +59,7 @@ class SearchBatch {
     encoded_ = lockstep.part<float>(count * static_cast<std::size_t>(frames_) *
                                     static_cast<std::size_t>(network.width));
     view_ = lockstep.part<TrtAsrEncoded>(1);
-    summary_ = lockstep.part<TrtAsrSummary>(1);
+    unfinished_ = lockstep.part<std::int32_t>(1);
     choices_ = lockstep.part<TrtAsrTileChoice>(
         items * static_cast<std::size_t>(cuda::tiles_of(network.joint_out.outputs)));
     for (std::size_t i = 0; i < choices_.count; ++i)
@@ -120,7 +120,7 @@ class SearchBatch {
   Part<TrtAsrToken> tokens_;
   Part<float> encoded_;
   Part<TrtAsrEncoded> view_;
-  Part<TrtAsrSummary> summary_;
+  Part<std::int32_t> unfinished_;
   Part<TrtAsrTileChoice> choices_;
   Part<float> slot_h_, slot_c_, slot_predicted_, h_, c_, state_predicted_;
   Part<float> joint_frames_, joint_predicted_, durations_;
@@ -262,12 +262,12 @@ Result<bool> SearchBatch::run() {
   VALIDATE_CALL(lockstep_, load_rows, &moved);
   VALIDATE_CALL(lockstep_, search_start, &on_gpu);
   TRT_ASR_TRY(lockstep_.compare("search_start"));
-  const TrtAsrSummarize summarized{rows_.gpu, rows_count_, summary_.gpu};
+  const TrtAsrSummarize summarized{rows_.gpu, rows_count_, unfinished_.gpu};
   const int steps_max = frames_ * (network_.rules.max_symbols_per_frame + 1) + 8;
   for (int step = 0; step < steps_max; ++step, ++steps_) {
     if (is_close()) return false;
     cuda::step_search(on_host, bodies);
-    cuda::summarize_rows({rows_.host, rows_count_, summary_.host}, shared, block);
+    cuda::summarize_rows({rows_.host, rows_count_, unfinished_.host}, shared, block);
     if (graph.handle != nullptr) {
       TRT_ASR_PLUGIN_TRY(calls.graph_launch, graph.handle, lockstep_.stream());
     } else {
@@ -275,7 +275,7 @@ Result<bool> SearchBatch::run() {
     }
     VALIDATE_CALL(lockstep_, summarize, &summarized);
     TRT_ASR_TRY(lockstep_.compare(graph.handle != nullptr ? "search_step as a CUDA graph" : "search_step"));
-    if (summary_[0].unfinished == 0 && step > 1) break;
+    if (unfinished_[0] == 0 && step > 1) break;
   }
   for (std::int32_t i = 0; i < rows_count_; ++i) cuda::store_row(moved_on_host, i, block);
   VALIDATE_CALL(lockstep_, store_rows, &moved);

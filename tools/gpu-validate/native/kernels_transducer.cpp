@@ -110,7 +110,7 @@ class Batch {
         logits_(lockstep.part<unsigned char>(count_ * static_cast<std::size_t>(case_.classes()) *
                                              bytes_of(case_.logits))),
         tokens_(lockstep.part<TrtAsrToken>(count_ * static_cast<std::size_t>(case_.tokens_room))),
-        summary_(lockstep.part<TrtAsrSummary>(1)),
+        unfinished_(lockstep.part<std::int32_t>(1)),
         slots_(lockstep, case_.dims, case_.rows + 1, false),
         batch_(lockstep, case_.dims, case_.rows, true),
         next_(lockstep, case_.dims, case_.rows, true) {
@@ -184,7 +184,7 @@ class Batch {
   Part<TrtAsrEncoded> encoded_view_;
   Part<unsigned char> joined_, logits_;
   Part<TrtAsrToken> tokens_;
-  Part<TrtAsrSummary> summary_;
+  Part<std::int32_t> unfinished_;
   States slots_, batch_, next_;
   long steps_ = 0;
 };
@@ -264,14 +264,14 @@ void Batch::step_on_host() {
     cuda::commit_row(committed, i, block);
   }
   cuda::SummaryShared summary_shared;
-  cuda::summarize_rows({rows_.host, case_.rows, summary_.host}, summary_shared, block);
+  cuda::summarize_rows({rows_.host, case_.rows, unfinished_.host}, summary_shared, block);
 }
 
 Status Batch::launch_step() {
   const TrtAsrGather gathered = gather(Side::gpu);
   const TrtAsrDecide decided = decide(Side::gpu);
   const TrtAsrCommit committed = commit(Side::gpu);
-  const TrtAsrSummarize summarized{rows_.gpu, case_.rows, summary_.gpu};
+  const TrtAsrSummarize summarized{rows_.gpu, case_.rows, unfinished_.gpu};
   VALIDATE_CALL(lockstep_, gather, &gathered);
   VALIDATE_CALL(lockstep_, decide, &decided);
   VALIDATE_CALL(lockstep_, commit, &committed);
@@ -317,7 +317,7 @@ Status Batch::run() {
     step_on_host();
     TRT_ASR_TRY(lockstep_.compare(graph.handle != nullptr ? "a step as a CUDA graph"
                                                           : "gather, decide, commit, summarize"));
-    if (summary_[0].unfinished == 0 && step > 1) break;
+    if (unfinished_[0] == 0 && step > 1) break;
   }
   for (std::int32_t i = 0; i < case_.rows; ++i) cuda::store_row(on_host, i, block);
   VALIDATE_CALL(lockstep_, store_rows, &on_gpu);

@@ -130,26 +130,21 @@ TRT_ASR_DEVICE void store_row(const TrtAsrMoveRows& args, int index, Block& bloc
 }
 
 struct SummaryShared {
-  TrtAsrSummary parts[threads_max];
+  int32_t unfinished[threads_max];
 };
 
 /// Body of summarize: one block for all rows.
 template <class Block>
 TRT_ASR_DEVICE void summarize_rows(const TrtAsrSummarize& args, SummaryShared& shared, Block& block) {
   block.each([&](int thread) {
-    TrtAsrSummary part{0, 0};
-    for (int32_t i = thread; i < args.rows_count; i += block.threads()) {
-      part.unfinished += is_unfinished(args.rows[i]) ? 1 : 0;
-      part.flags |= args.rows[i].flags;
-    }
-    shared.parts[thread] = part;
+    int32_t unfinished = 0;
+    for (int32_t i = thread; i < args.rows_count; i += block.threads())
+      unfinished += is_unfinished(args.rows[i]) ? 1 : 0;
+    shared.unfinished[thread] = unfinished;
   });
-  reduce(block, [&](int into, int from) {
-    shared.parts[into].unfinished += shared.parts[from].unfinished;
-    shared.parts[into].flags |= shared.parts[from].flags;
-  });
+  reduce(block, [&](int into, int from) { shared.unfinished[into] += shared.unfinished[from]; });
   block.each([&](int thread) {
-    if (thread == 0) *args.summary = shared.parts[0];
+    if (thread == 0) *args.unfinished = shared.unfinished[0];
   });
 }
 
