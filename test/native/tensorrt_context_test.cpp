@@ -60,9 +60,7 @@ struct Loaded {
 
 struct Context {
   explicit Context(Loaded& of) : loaded(of) {
-    TrtAsrOpenContext open{};
-    open.struct_size = sizeof(open);
-    REQUIRE(of.plugin->open_context(of.engine, &open, &handle, &of.failure) == TRT_ASR_OK);
+    REQUIRE(of.plugin->open_context(of.engine, &handle, &of.failure) == TRT_ASR_OK);
   }
   ~Context() { loaded.plugin->close_context(handle); }
   Context(const Context&) = delete;

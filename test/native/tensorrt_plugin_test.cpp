@@ -150,7 +150,7 @@ CASE("null arguments and structs of another size are refused, not followed") {
   CHECK(plugin->build(nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->load(nullptr, nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->check_plan(nullptr, nullptr, 0, nullptr, &failure) == TRT_ASR_INTERNAL);
-  CHECK(plugin->open_context(nullptr, nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
+  CHECK(plugin->open_context(nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->needed_bytes(nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->set_memory(nullptr, nullptr, 0, &failure) == TRT_ASR_INTERNAL);
   CHECK(plugin->enqueue(nullptr, nullptr, &failure) == TRT_ASR_INTERNAL);

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /// Raised with every change of what is declared here.
-#define TRT_ASR_TENSORRT_ABI 2u
+#define TRT_ASR_TENSORRT_ABI 3u
 /// The one symbol of a plug-in: `const TrtAsrPlugin* trt_asr_tensorrt_plugin(void)`.
 #define TRT_ASR_TENSORRT_ENTRY "trt_asr_tensorrt_plugin"
 #define TRT_ASR_RANK_MAX 8
@@ -129,15 +129,6 @@ typedef struct TrtAsrLoad {
   size_t runtime_cache_bytes;
 } TrtAsrLoad;
 
-/// When RTX compiles kernels for the very shapes of a run: never, in the background while general ones run,
-/// or before the first run with those shapes, which then waits and allocates.
-enum { TRT_ASR_SPECIALIZE_NEVER = 0, TRT_ASR_SPECIALIZE_LAZY = 1, TRT_ASR_SPECIALIZE_EAGER = 2 };
-
-typedef struct TrtAsrOpenContext {
-  uint32_t struct_size;
-  int32_t specialize;  ///< TRT_ASR_SPECIALIZE_...; RTX alone.
-} TrtAsrOpenContext;
-
 /// A tensor as an engine has it; -1 is a dynamic extent. Extents of min, opt and max are of profile 0, for
 /// inputs.
 typedef struct TrtAsrTensor {
@@ -194,8 +185,7 @@ typedef struct TrtAsrPlugin {
 
   /// A context without memory to work in; `set_memory` gives it some before the first run.
   /// TRT_ASR_DEVICE_MEMORY.
-  int32_t (*open_context)(TrtAsrEngine* engine, const TrtAsrOpenContext* given, TrtAsrContext** context,
-                          TrtAsrFailure* failure);
+  int32_t (*open_context)(TrtAsrEngine* engine, TrtAsrContext** context, TrtAsrFailure* failure);
   void (*close_context)(TrtAsrContext* context);
 
   /// Bytes that a run with the input shapes as they are set works in; context_bytes where this TensorRT does

@@ -266,14 +266,8 @@ Result<Context> Context::open(std::shared_ptr<LoadedPlan> plan) noexcept {
   // Engines are shared by recognizers, which may open at once.
   static std::mutex opening;
   const std::lock_guard lock(opening);
-  TrtAsrOpenContext given{};
-  given.struct_size = sizeof(given);
-  // CONTRACT: one set of kernels for the life of a context. SOURCE: none, RTX was not run on a GPU yet. WHY:
-  // kernels that change behind a session would change its numbers. TODO: measure what specialised kernels
-  // gain.
-  given.specialize = TRT_ASR_SPECIALIZE_NEVER;
   Context context;
-  TRT_ASR_PLUGIN_TRY(plan->runtime().plugin().open_context, plan->handle(), &given, &context.context_);
+  TRT_ASR_PLUGIN_TRY(plan->runtime().plugin().open_context, plan->handle(), &context.context_);
   context.plan_ = std::move(plan);
   return context;
 }

@@ -52,24 +52,23 @@ bool is_same(const nvinfer1::Dims& a, const nvinfer1::Dims& b) noexcept {
 
 #if TRT_ASR_RTX
 /// The engine's kernels, and when new ones are made.
-bool configure_kernels(TrtAsrContext& context, const TrtAsrOpenContext& given) {
-  using Strategy = nvinfer1::DynamicShapesKernelSpecializationStrategy;
+/// CONTRACT: one set of kernels for the life of a context. SOURCE: none, RTX was not run on a GPU yet. WHY:
+/// kernels that change behind a session would change its numbers. TODO: measure what specialised kernels
+/// gain.
+bool configure_kernels(TrtAsrContext& context) {
   context.config->setDynamicShapesKernelSpecializationStrategy(
-      given.specialize == TRT_ASR_SPECIALIZE_EAGER  ? Strategy::kEAGER
-      : given.specialize == TRT_ASR_SPECIALIZE_LAZY ? Strategy::kLAZY
-                                                    : Strategy::kNONE);
+      nvinfer1::DynamicShapesKernelSpecializationStrategy::kNONE);
   return context.engine.kernels == nullptr || context.config->setRuntimeCache(*context.engine.kernels);
 }
 #else
-bool configure_kernels(TrtAsrContext& /*context*/, const TrtAsrOpenContext& /*given*/) {
+bool configure_kernels(TrtAsrContext& /*context*/) {
   return true;
 }
 #endif
 
 }  // namespace
 
-std::int32_t open_context(TrtAsrEngine& engine, const TrtAsrOpenContext& given, TrtAsrContext*& context,
-                          TrtAsrFailure* failure) {
+std::int32_t open_context(TrtAsrEngine& engine, TrtAsrContext*& context, TrtAsrFailure* failure) {
   auto made = std::make_unique<TrtAsrContext>(engine);
   const std::uint64_t mark = engine.runtime.logger.mark();
   const auto refused = [&](const char* expected) {
@@ -79,7 +78,7 @@ std::int32_t open_context(TrtAsrEngine& engine, const TrtAsrOpenContext& given, 
   if (made->config == nullptr) return refused("a configuration from TensorRT");
   made->config->setExecutionContextAllocationStrategy(
       nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED);
-  if (!configure_kernels(*made, given)) return refused("a cache of kernels that TensorRT takes");
+  if (!configure_kernels(*made)) return refused("a cache of kernels that TensorRT takes");
   made->context.reset(engine.engine->createExecutionContext(made->config.get()));
   if (made->context == nullptr) return refused("an execution context");
   // TensorRT 8.6 and later: every context starts in profile 0, the one that plans are built with here.

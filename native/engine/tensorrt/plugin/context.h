@@ -27,8 +27,7 @@ struct TrtAsrContext {
 namespace trt_asr::trt {
 
 // Errors of all of these as TrtAsrPlugin tells them.
-std::int32_t open_context(TrtAsrEngine& engine, const TrtAsrOpenContext& given, TrtAsrContext*& context,
-                          TrtAsrFailure* failure);
+std::int32_t open_context(TrtAsrEngine& engine, TrtAsrContext*& context, TrtAsrFailure* failure);
 std::int32_t needed_bytes(TrtAsrContext& context, std::int64_t* bytes, TrtAsrFailure* failure);
 std::int32_t set_memory(TrtAsrContext& context, void* memory, std::int64_t bytes, TrtAsrFailure* failure);
 std::int32_t set_shape(TrtAsrContext& context, std::size_t index, const std::int64_t* shape,

@@ -101,12 +101,11 @@ std::int32_t entry_inspect(TrtAsrEngine* engine, TrtAsrSink sink, TrtAsrFailure*
   });
 }
 
-std::int32_t entry_open_context(TrtAsrEngine* engine, const TrtAsrOpenContext* given, TrtAsrContext** context,
+std::int32_t entry_open_context(TrtAsrEngine* engine, TrtAsrContext** context,
                                 TrtAsrFailure* failure) noexcept {
   return guarded(failure, [&] {
-    std::int32_t code = check_pointers(engine, "engine", context, "context", failure);
-    if (code == TRT_ASR_OK) code = check_given(given, "TrtAsrOpenContext", failure);
-    return code != TRT_ASR_OK ? code : open_context(*engine, *given, *context, failure);
+    const std::int32_t code = check_pointers(engine, "engine", context, "context", failure);
+    return code != TRT_ASR_OK ? code : open_context(*engine, *context, failure);
   });
 }
 
