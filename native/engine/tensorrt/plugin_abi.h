@@ -98,24 +98,6 @@ typedef struct TrtAsrBuild {
   TrtAsrProgress progress;      ///< `report` may be null.
 } TrtAsrBuild;
 
-/// Why a plan cannot be used here, as TrtAsrPlanCheck counts it; more than one may hold.
-enum {
-  TRT_ASR_PLAN_VERSION = 1,
-  TRT_ASR_PLAN_COMPUTE_CAPABILITY = 2,
-  TRT_ASR_PLAN_OLD_DRIVER = 4,
-  TRT_ASR_PLAN_OLD_CUDA = 8,
-  TRT_ASR_PLAN_MEMORY = 16,
-  TRT_ASR_PLAN_MALFORMED = 32,
-  TRT_ASR_PLAN_NO_GPU = 64,  ///< No driver or no GPU: what those say of the plan is not known.
-};
-
-/// What the header of a plan says.
-typedef struct TrtAsrPlanCheck {
-  int32_t checked;     ///< 0: this TensorRT reads no headers (10 and 11), so that only `load` tells.
-  int32_t suboptimal;  ///< It runs here, slower than one built for this GPU would.
-  uint32_t reasons;    ///< TRT_ASR_PLAN_...; 0 with TRT_ASR_OK.
-} TrtAsrPlanCheck;
-
 typedef struct TrtAsrLoad {
   uint32_t struct_size;
   const void* plan;  ///< May be unmapped after the call.
@@ -160,14 +142,10 @@ typedef struct TrtAsrPlugin {
   /// TRT_ASR_BACKEND_UNAVAILABLE (no parser).
   int32_t (*build)(TrtAsrRuntime* runtime, const TrtAsrBuild* given, TrtAsrFailure* failure);
 
-  /// Reads the header of a plan without loading it, in microseconds; `bytes` may be the first
-  /// plan_header_bytes alone. `check` is filled whatever is returned: TRT_ASR_OK; TRT_ASR_ENGINE_STALE;
-  /// TRT_ASR_DEVICE_MEMORY (no room for the weights); TRT_ASR_BACKEND_UNAVAILABLE where there is no GPU and
-  /// nothing else is wrong with the header.
-  int32_t (*check_plan)(TrtAsrRuntime* runtime, const void* plan, size_t bytes, TrtAsrPlanCheck* check,
-                        TrtAsrFailure* failure);
-  /// Bytes that check_plan needs; 0 where this TensorRT reads no headers.
-  size_t (*plan_header_bytes)(TrtAsrRuntime* runtime);
+  /// Reads the header of a plan without loading it, in microseconds; TensorRT 10 and 11 read none, so that
+  /// only `load` tells. TRT_ASR_ENGINE_STALE; TRT_ASR_DEVICE_MEMORY (no room for the weights);
+  /// TRT_ASR_BACKEND_UNAVAILABLE where there is no GPU and nothing else is wrong with the header.
+  int32_t (*check_plan)(TrtAsrRuntime* runtime, const void* plan, size_t bytes, TrtAsrFailure* failure);
 
   /// TRT_ASR_ENGINE_STALE, TRT_ASR_BACKEND_UNAVAILABLE (no driver, no GPU), TRT_ASR_DEVICE_MEMORY.
   int32_t (*load)(TrtAsrRuntime* runtime, const TrtAsrLoad* given, TrtAsrEngine** engine,

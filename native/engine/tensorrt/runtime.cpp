@@ -105,8 +105,7 @@ Status Runtime::build(TrtAsrBuild given, const BuildCallbacks& callbacks) const 
 
 Status Runtime::check(std::span<const std::byte> plan) const noexcept {
   const HeapOwnerScope owner(HeapOwner::library);
-  TrtAsrPlanCheck told{};
-  TRT_ASR_PLUGIN_TRY(plugin().check_plan, handle_, plan.data(), plan.size(), &told);
+  TRT_ASR_PLUGIN_TRY(plugin().check_plan, handle_, plan.data(), plan.size());
   return {};
 }
 

@@ -208,8 +208,7 @@ std::int32_t build(TrtAsrRuntime* runtime, const TrtAsrBuild* given, TrtAsrFailu
   return TRT_ASR_OK;
 }
 
-std::int32_t check_plan(TrtAsrRuntime*, const void*, std::size_t, TrtAsrPlanCheck* check, TrtAsrFailure*) {
-  *check = {};
+std::int32_t check_plan(TrtAsrRuntime*, const void*, std::size_t, TrtAsrFailure*) {
   return TRT_ASR_OK;
 }
 
@@ -266,7 +265,6 @@ TrtAsrPlugin make_plugin() {
   made.library_version = [](const TrtAsrRuntime* runtime) { return runtime->version; };
   made.build = build;
   made.check_plan = check_plan;
-  made.plan_header_bytes = [](TrtAsrRuntime*) { return std::size_t{0}; };
   made.load = load;
   made.unload = [](TrtAsrEngine* engine) { delete engine; };
   made.tensors_count = [](const TrtAsrEngine* engine) { return engine->tensors.size(); };

@@ -44,21 +44,10 @@ std::int32_t entry_build(TrtAsrRuntime* runtime, const TrtAsrBuild* given, TrtAs
 }
 
 std::int32_t entry_check_plan(TrtAsrRuntime* runtime, const void* plan, std::size_t bytes,
-                              TrtAsrPlanCheck* check, TrtAsrFailure* failure) noexcept {
+                              TrtAsrFailure* failure) noexcept {
   return guarded(failure, [&] {
-    const std::int32_t code = check_pointers(runtime, "runtime", check, "check", failure);
-    return code != TRT_ASR_OK ? code : check_plan(*runtime, plan, bytes, *check, failure);
+    return runtime == nullptr ? fail_null(failure, "runtime") : check_plan(*runtime, plan, bytes, failure);
   });
-}
-
-std::size_t entry_plan_header_bytes(TrtAsrRuntime* runtime) noexcept {
-  std::size_t bytes = 0;
-  if (runtime == nullptr) return bytes;
-  static_cast<void>(guarded(nullptr, [&] {
-    bytes = plan_header_bytes(*runtime);
-    return std::int32_t{TRT_ASR_OK};
-  }));
-  return bytes;
 }
 
 std::int32_t entry_load(TrtAsrRuntime* runtime, const TrtAsrLoad* given, TrtAsrEngine** engine,
@@ -164,14 +153,29 @@ std::int32_t entry_enqueue(TrtAsrContext* context, void* stream, TrtAsrFailure* 
 extern "C" __attribute__((visibility("default"))) const TrtAsrPlugin* trt_asr_tensorrt_plugin(void) {
   using namespace trt_asr::trt;
   static constexpr TrtAsrPlugin plugin = {
-      sizeof(TrtAsrPlugin),    TRT_ASR_TENSORRT_ABI, flavour,
-      headers_version,         entry_open,           entry_close,
-      entry_library_version,   entry_build,          entry_check_plan,
-      entry_plan_header_bytes, entry_load,           entry_unload,
-      entry_tensors_count,     entry_tensor,         entry_context_bytes,
-      entry_runtime_cache,     entry_inspect,        entry_open_context,
-      entry_close_context,     entry_needed_bytes,   entry_set_memory,
-      entry_set_shape,         entry_set_address,    entry_output_shape,
+      sizeof(TrtAsrPlugin),
+      TRT_ASR_TENSORRT_ABI,
+      flavour,
+      headers_version,
+      entry_open,
+      entry_close,
+      entry_library_version,
+      entry_build,
+      entry_check_plan,
+      entry_load,
+      entry_unload,
+      entry_tensors_count,
+      entry_tensor,
+      entry_context_bytes,
+      entry_runtime_cache,
+      entry_inspect,
+      entry_open_context,
+      entry_close_context,
+      entry_needed_bytes,
+      entry_set_memory,
+      entry_set_shape,
+      entry_set_address,
+      entry_output_shape,
       entry_enqueue,
   };
   return &plugin;

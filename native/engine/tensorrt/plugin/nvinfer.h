@@ -15,7 +15,6 @@
 
 namespace trt_asr::trt {
 
-inline constexpr bool is_rtx = TRT_ASR_RTX == 1;
 inline constexpr std::int32_t headers_version = NV_TENSORRT_VERSION;
 
 /// What getInferLibVersion answers for a release.

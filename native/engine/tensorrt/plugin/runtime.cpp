@@ -35,52 +35,48 @@ namespace trt_asr::trt {
 namespace {
 
 #if TRT_ASR_RTX
+using Diagnostics = nvinfer1::EngineInvalidityDiagnostics;
+
+constexpr std::uint64_t bit(Diagnostics reason) {
+  return static_cast<std::uint64_t>(reason);
+}
+
 struct Reason {
-  nvinfer1::EngineInvalidityDiagnostics theirs;
-  std::uint32_t ours;
+  Diagnostics reason;
   const char* text;
 };
 constexpr Reason reasons[] = {
-    {nvinfer1::EngineInvalidityDiagnostics::kVERSION_MISMATCH, TRT_ASR_PLAN_VERSION,
-     "built by another version"},
-    {nvinfer1::EngineInvalidityDiagnostics::kUNSUPPORTED_CC, TRT_ASR_PLAN_COMPUTE_CAPABILITY,
-     "not for this GPU's compute capability"},
-    {nvinfer1::EngineInvalidityDiagnostics::kOLD_CUDA_DRIVER, TRT_ASR_PLAN_OLD_DRIVER,
-     "built under a later driver"},
-    {nvinfer1::EngineInvalidityDiagnostics::kOLD_CUDA_RUNTIME, TRT_ASR_PLAN_OLD_CUDA,
-     "built with a later CUDA"},
-    {nvinfer1::EngineInvalidityDiagnostics::kINSUFFICIENT_GPU_MEMORY, TRT_ASR_PLAN_MEMORY,
-     "larger than the free GPU memory"},
-    {nvinfer1::EngineInvalidityDiagnostics::kMALFORMED_ENGINE, TRT_ASR_PLAN_MALFORMED,
-     "not a plan of TensorRT-RTX"},
-    {nvinfer1::EngineInvalidityDiagnostics::kCUDA_ERROR, TRT_ASR_PLAN_NO_GPU, "no driver or no GPU"},
+    {Diagnostics::kVERSION_MISMATCH, "built by another version"},
+    {Diagnostics::kUNSUPPORTED_CC, "not for this GPU's compute capability"},
+    {Diagnostics::kOLD_CUDA_DRIVER, "built under a later driver"},
+    {Diagnostics::kOLD_CUDA_RUNTIME, "built with a later CUDA"},
+    {Diagnostics::kINSUFFICIENT_GPU_MEMORY, "larger than the free GPU memory"},
+    {Diagnostics::kMALFORMED_ENGINE, "not a plan of TensorRT-RTX"},
+    {Diagnostics::kCUDA_ERROR, "no driver or no GPU"},
 };
 
 /// What the library reports of a plan that it holds for invalid. `words` is all that it logged meanwhile.
-std::uint32_t reasons_of(std::uint64_t bits, std::string_view words) {
-  std::uint32_t found = 0;
-  for (const Reason& reason : reasons) {
-    if ((bits & static_cast<std::uint64_t>(reason.theirs)) != 0) found |= reason.ours;
-  }
+std::uint64_t reasons_of(std::uint64_t bits, std::string_view words) {
+  std::uint64_t found = 0;
+  for (const Reason& one : reasons) found |= bits & bit(one.reason);
   if (found != 0) return found;
   // SOURCE: TensorRT-RTX 1.7.1. WHY: without a driver it breaks off with no bit set, having said in words
   // whether the version fits.
-  if (words.find("engine has been created with") != std::string_view::npos) found |= TRT_ASR_PLAN_VERSION;
-  if (code_of(words, TRT_ASR_OK) == TRT_ASR_BACKEND_UNAVAILABLE) found |= TRT_ASR_PLAN_NO_GPU;
-  return found == 0 ? static_cast<std::uint32_t>(TRT_ASR_PLAN_MALFORMED) : found;
+  if (words.find("engine has been created with") != std::string_view::npos)
+    found |= bit(Diagnostics::kVERSION_MISMATCH);
+  if (code_of(words, TRT_ASR_OK) == TRT_ASR_BACKEND_UNAVAILABLE) found |= bit(Diagnostics::kCUDA_ERROR);
+  return found == 0 ? bit(Diagnostics::kMALFORMED_ENGINE) : found;
 }
 
-std::int32_t fail_check(std::uint32_t found, const std::string& words, TrtAsrFailure* failure) {
+std::int32_t fail_check(std::uint64_t found, const std::string& words, TrtAsrFailure* failure) {
   std::string received;
-  for (const Reason& reason : reasons) {
-    if ((found & reason.ours) != 0) received += (received.empty() ? "" : ", ") + std::string(reason.text);
+  for (const Reason& one : reasons) {
+    if ((found & bit(one.reason)) != 0) received += (received.empty() ? "" : ", ") + std::string(one.text);
   }
   if (!words.empty()) received += ": " + words;
-  const std::uint32_t no_gpu = TRT_ASR_PLAN_NO_GPU;
-  const std::uint32_t no_room = TRT_ASR_PLAN_MEMORY;
-  const std::int32_t code = found == no_gpu    ? TRT_ASR_BACKEND_UNAVAILABLE
-                            : found == no_room ? TRT_ASR_DEVICE_MEMORY
-                                               : TRT_ASR_ENGINE_STALE;
+  const std::int32_t code = found == bit(Diagnostics::kCUDA_ERROR) ? TRT_ASR_BACKEND_UNAVAILABLE
+                            : found == bit(Diagnostics::kINSUFFICIENT_GPU_MEMORY) ? TRT_ASR_DEVICE_MEMORY
+                                                                                  : TRT_ASR_ENGINE_STALE;
   return fail(failure, code, "plan", "one that runs with this TensorRT on this GPU", received,
               remedy_of(code));
 }
@@ -104,12 +100,8 @@ std::int32_t open_runtime(const TrtAsrOpen& given, TrtAsrRuntime*& runtime, TrtA
   return TRT_ASR_OK;
 }
 
-std::int32_t check_plan(TrtAsrRuntime& runtime, const void* plan, std::size_t bytes, TrtAsrPlanCheck& check,
-                        TrtAsrFailure* failure) {
-  check = TrtAsrPlanCheck{};
+std::int32_t check_plan(TrtAsrRuntime& runtime, const void* plan, std::size_t bytes, TrtAsrFailure* failure) {
   if (plan == nullptr || bytes == 0) {
-    check.checked = is_rtx ? 1 : 0;
-    check.reasons = TRT_ASR_PLAN_MALFORMED;
     return fail(failure, TRT_ASR_ENGINE_STALE, "plan", "the bytes of a plan", "none",
                 remedy_of(TRT_ASR_ENGINE_STALE));
   }
@@ -118,33 +110,18 @@ std::int32_t check_plan(TrtAsrRuntime& runtime, const void* plan, std::size_t by
   nvinfer1::IRuntime* inference = nullptr;
   const std::int32_t code = runtime.inference(inference, failure);
   if (code != TRT_ASR_OK) return code;
-  check.checked = 1;
   const std::uint64_t mark = runtime.logger.mark();
   std::uint64_t bits = 0;
   const nvinfer1::EngineValidity validity =
       inference->getEngineValidity(plan, static_cast<std::int64_t>(bytes), &bits);
-  check.suboptimal = validity == nvinfer1::EngineValidity::kSUBOPTIMAL ? 1 : 0;
   if (validity != nvinfer1::EngineValidity::kINVALID) return TRT_ASR_OK;
   std::string words = runtime.logger.notes(mark);
   const std::string errors = runtime.logger.errors(mark);
   if (!errors.empty()) words += (words.empty() ? "" : "; ") + errors;
-  check.reasons = reasons_of(bits, words);
-  return fail_check(check.reasons, words, failure);
+  return fail_check(reasons_of(bits, words), words, failure);
 #else
   static_cast<void>(runtime);
   return TRT_ASR_OK;
-#endif
-}
-
-std::size_t plan_header_bytes(TrtAsrRuntime& runtime) {
-#if TRT_ASR_RTX
-  const std::lock_guard<std::mutex> lock(runtime.mutex);
-  nvinfer1::IRuntime* inference = nullptr;
-  if (runtime.inference(inference, nullptr) != TRT_ASR_OK) return 0;
-  return static_cast<std::size_t>(inference->getEngineHeaderSize());
-#else
-  static_cast<void>(runtime);
-  return 0;
 #endif
 }
 

@@ -37,10 +37,6 @@ namespace trt_asr::trt {
 
 std::int32_t open_runtime(const TrtAsrOpen& given, TrtAsrRuntime*& runtime, TrtAsrFailure* failure);
 
-std::int32_t check_plan(TrtAsrRuntime& runtime, const void* plan, std::size_t bytes, TrtAsrPlanCheck& check,
-                        TrtAsrFailure* failure);
-
-/// 0 where this TensorRT reads no headers, or has no runtime.
-[[nodiscard]] std::size_t plan_header_bytes(TrtAsrRuntime& runtime);
+std::int32_t check_plan(TrtAsrRuntime& runtime, const void* plan, std::size_t bytes, TrtAsrFailure* failure);
 
 }  // namespace trt_asr::trt
