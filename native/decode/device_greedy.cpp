@@ -52,12 +52,9 @@ std::size_t DeviceGreedy::device_bytes() const noexcept {
          (kernel_buffers_ == nullptr ? 0 : kernel_buffers_->device_bytes());
 }
 
-Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& device,
-                                                         const cuda::Stream& stream, const DevicePlans& plans,
-                                                         const DecoderConfig& config,
-                                                         std::shared_ptr<DeviceSlots> slots,
-                                                         std::int32_t batch_max,
-                                                         std::int32_t frames_max) noexcept {
+Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(
+    const cuda::Device& device, const cuda::Stream& stream, DevicePlans plans, const DecoderConfig& config,
+    std::shared_ptr<DeviceSlots> slots, std::int32_t batch_max, std::int32_t frames_max) noexcept {
   TRT_ASR_TRY(check_rules(config.rules));
   TRT_ASR_REQUIRE(config.rules.durations.size() <= TRT_ASR_DURATIONS_MAX, contract_mismatch, "durations",
                   "at most " + show(TRT_ASR_DURATIONS_MAX), config.rules.durations.size(), "Use the CPU.");
@@ -71,10 +68,12 @@ Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(const cuda::Device& dev
   self->batch_.frames_max = frames_max;
   self->batch_.tokens_room = static_cast<std::int32_t>(tokens_room(config.rules, frames_max));
   TRT_ASR_TRY(self->claim());
-  TRT_ASR_TRY(self->open_plans(plans));
-  TRT_ASR_TRY(self->compute_start());
+  if (plans.memory == nullptr) plans.memory = std::make_shared<trt::WorkingMemory>();
+  TRT_ASR_ASSIGN(std::unique_ptr<PlanSteps> one_row, self->open_one_row(plans));
+  TRT_ASR_TRY(self->compute_start(*one_row));
   self->report_.remarks = plans.network_remarks;
-  if (plans.network != nullptr) self->open_kernels(plans);
+  if (plans.network != nullptr) self->open_kernels(plans, *one_row);
+  TRT_ASR_TRY(self->open_plans(plans, std::move(one_row)));
   self->report_.captured = true;
   for (Size& size : self->sizes_) TRT_ASR_TRY(self->capture(size));
   return self;
@@ -104,9 +103,11 @@ Status DeviceGreedy::claim() noexcept {
   return {};
 }
 
+/// One row over plans computes the start of utterances, and kernels are held against it. It asks for every
+/// size, so that the lane's memory is claimed before it is known which sizes kernels take.
 /// The joint and the predictor of a step run one after the other, launched or in a graph, on the stream that
 /// all of a lane's work is on, so that they and the encoder work in one block.
-Status DeviceGreedy::open_plans(const DevicePlans& plans) noexcept {
+Result<std::unique_ptr<PlanSteps>> DeviceGreedy::open_one_row(const DevicePlans& plans) noexcept {
   for (const auto& plan : {plans.predictor, plans.joint}) {
     if (plan == nullptr) continue;
     TRT_ASR_REQUIRE(batch_max_of(*plan) >= batch_.batch_max, bad_argument, "decoder batch",
@@ -115,17 +116,25 @@ Status DeviceGreedy::open_plans(const DevicePlans& plans) noexcept {
     TRT_ASR_TRY(plan->check_on_device());
   }
   TRT_ASR_ASSIGN(plan_buffers_, PlanBuffers::claim(batch_));
-  std::shared_ptr<trt::WorkingMemory> memory = plans.memory;
-  if (memory == nullptr) memory = std::make_shared<trt::WorkingMemory>();
-  std::vector<PlanSteps*> opened;
-  for (const std::int32_t rows : trt::sizes_up_to(batch_.batch_max)) {
-    TRT_ASR_ASSIGN(std::unique_ptr<PlanSteps> steps, PlanSteps::open(batch_, plans, plan_buffers_, rows));
-    TRT_ASR_TRY(steps->ask(*memory));
-    opened.push_back(steps.get());
+  const std::vector<std::int32_t> sizes = trt::sizes_up_to(batch_.batch_max);
+  TRT_ASR_ASSIGN(std::unique_ptr<PlanSteps> one_row,
+                 PlanSteps::open(batch_, plans, plan_buffers_, sizes, *plans.memory));
+  TRT_ASR_TRY(plans.memory->claim(device_));
+  TRT_ASR_TRY(one_row->set_memory(plans.memory));
+  return one_row;
+}
+
+/// The sizes that kernels did not take.
+Status DeviceGreedy::open_plans(const DevicePlans& plans, std::unique_ptr<PlanSteps> one_row) noexcept {
+  if (sizes_.empty()) sizes_.push_back({std::move(one_row), nullptr});
+  const std::vector<std::int32_t> sizes = trt::sizes_up_to(batch_.batch_max);
+  while (sizes_.size() < sizes.size()) {
+    const std::int32_t rows = sizes[sizes.size() - 1 - sizes_.size()];
+    TRT_ASR_ASSIGN(std::unique_ptr<PlanSteps> steps,
+                   PlanSteps::open(batch_, plans, plan_buffers_, {&rows, 1}, *plans.memory));
+    TRT_ASR_TRY(steps->set_memory(plans.memory));
     sizes_.push_back({std::move(steps), nullptr});
   }
-  TRT_ASR_TRY(memory->claim(device_));
-  for (PlanSteps* const steps : opened) TRT_ASR_TRY(steps->set_memory(memory));
   return {};
 }
 
@@ -136,17 +145,15 @@ void DeviceGreedy::remark(const Error& error) {
 
 /// Kernels take over a small size where each row of it gives what the plans give, which were held against
 /// ONNX Runtime. Where they cannot, for whatever reason, the plans do all.
-/// TODO: contexts of the sizes that kernels take over are opened in vain; measure what that takes on a GPU.
-void DeviceGreedy::open_kernels(const DevicePlans& plans) noexcept {
+void DeviceGreedy::open_kernels(const DevicePlans& plans, PlanSteps& reference) noexcept {
   const std::int32_t rows_max = std::min(plans.network_rows_max, batch_.batch_max);
   if (rows_max < 1) return;
   auto claimed = KernelBuffers::claim(batch_, *plans.network, rows_max);
   if (!claimed.ok()) return remark(claimed.error());
   kernel_buffers_ = claimed.take();
-  DeviceSteps& reference = *sizes_.back().steps;
-  std::vector<std::unique_ptr<DeviceSteps>> tried;  // Smallest first.
-  for (auto size = sizes_.rbegin(); size != sizes_.rend() && size->steps->rows() <= rows_max; ++size) {
-    auto steps = KernelSteps::open(batch_, plans.network, kernel_buffers_, size->steps->rows());
+  const std::vector<std::int32_t> sizes = trt::sizes_up_to(batch_.batch_max);
+  for (auto rows = sizes.rbegin(); rows != sizes.rend() && *rows <= rows_max; ++rows) {
+    auto steps = KernelSteps::open(batch_, plans.network, kernel_buffers_, *rows);
     const Status trial = steps.ok()
                              ? compare_steps(reference, *steps.value(), batch_, plans.network->weights())
                              : Status(steps.take_error());
@@ -154,18 +161,16 @@ void DeviceGreedy::open_kernels(const DevicePlans& plans) noexcept {
       remark(trial.error());
       break;
     }
-    tried.push_back(steps.take());
+    report_.kernel_rows = *rows;
+    sizes_.push_back({steps.take(), nullptr});
   }
   // What a trial left in the stream uses what goes now.
   static_cast<void>(stream_.synchronize().ok());
-  if (tried.empty()) return kernel_buffers_.reset();
-  report_.kernel_rows = tried.back()->rows();
-  for (std::size_t at = 0; at < tried.size(); ++at)
-    sizes_[sizes_.size() - 1 - at].steps = std::move(tried[at]);
+  if (sizes_.empty()) kernel_buffers_.reset();
 }
 
 DeviceGreedy::Size& DeviceGreedy::size_for(std::size_t rows) noexcept {
-  return *std::find_if(sizes_.rbegin(), sizes_.rend(), [rows](const Size& size) {
+  return *std::find_if(sizes_.begin(), sizes_.end(), [rows](const Size& size) {
     return static_cast<std::size_t>(size.steps->rows()) >= rows;
   });
 }
@@ -215,7 +220,7 @@ TrtAsrMoveRows DeviceGreedy::move_args(const DeviceSteps& steps, const std::int3
 
 /// The state before the first frame: the predictor's answer to the blank, from zeros; a fused graph computes
 /// it at each step.
-Status DeviceGreedy::compute_start() noexcept {
+Status DeviceGreedy::compute_start(PlanSteps& one_row) noexcept {
   const TrtAsrStateDims& dims = slots_->dims();
   const std::size_t elements = batch_.dims.state_elements();
   const std::size_t state = elements * sizeof(float);
@@ -228,7 +233,7 @@ Status DeviceGreedy::compute_start() noexcept {
   blank.frame_D.assign(static_cast<std::size_t>(config_.encoder_width), 0);
   StepOutput start{blank.h_LH, blank.c_LH, {}, {}};
   if (!batch_.fused) {
-    TRT_ASR_ASSIGN(std::vector<StepOutput> rows, sizes_.back().steps->evaluate(blank));
+    TRT_ASR_ASSIGN(std::vector<StepOutput> rows, one_row.evaluate(blank));
     start = std::move(rows.front());
   }
   const std::int32_t carry = 0;

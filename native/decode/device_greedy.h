@@ -25,9 +25,8 @@ class DeviceGreedy final : public DeviceDecoder {
   /// tries the kernels and captures the steps. `stream` outlives the decoder. Errors: ERR_CONTRACT_MISMATCH
   /// (names, shapes), ERR_BAD_ARGUMENT (a batch beyond the plans' profiles), ERR_DEVICE_MEMORY, ERR_INTERNAL.
   [[nodiscard]] static Result<std::unique_ptr<DeviceGreedy>> open(
-      const cuda::Device& device, const cuda::Stream& stream, const DevicePlans& plans,
-      const DecoderConfig& config, std::shared_ptr<DeviceSlots> slots, std::int32_t batch_max,
-      std::int32_t frames_max) noexcept;
+      const cuda::Device& device, const cuda::Stream& stream, DevicePlans plans, const DecoderConfig& config,
+      std::shared_ptr<DeviceSlots> slots, std::int32_t batch_max, std::int32_t frames_max) noexcept;
   ~DeviceGreedy() override;
 
   [[nodiscard]] Status reset(SlotId slot) noexcept override { return slots_->reset(slot); }
@@ -64,12 +63,13 @@ class DeviceGreedy final : public DeviceDecoder {
                std::shared_ptr<DeviceSlots> slots) noexcept;
 
   [[nodiscard]] Status claim() noexcept;
-  [[nodiscard]] Status open_plans(const DevicePlans& plans) noexcept;
-  void open_kernels(const DevicePlans& plans) noexcept;
+  [[nodiscard]] Result<std::unique_ptr<PlanSteps>> open_one_row(const DevicePlans& plans) noexcept;
+  void open_kernels(const DevicePlans& plans, PlanSteps& reference) noexcept;
+  [[nodiscard]] Status open_plans(const DevicePlans& plans, std::unique_ptr<PlanSteps> one_row) noexcept;
   void remark(const Error& error);
   [[nodiscard]] Size& size_for(std::size_t rows) noexcept;
   [[nodiscard]] Status capture(Size& size) noexcept;
-  [[nodiscard]] Status compute_start() noexcept;
+  [[nodiscard]] Status compute_start(PlanSteps& one_row) noexcept;
 
   [[nodiscard]] TrtAsrMoveRows move_args(const DeviceSteps& steps, const std::int32_t* flags) const noexcept;
   [[nodiscard]] Status enqueue_chunk(DeviceSteps& steps) noexcept;
@@ -88,7 +88,7 @@ class DeviceGreedy final : public DeviceDecoder {
   HostBuffers host_;
   std::shared_ptr<PlanBuffers> plan_buffers_;
   std::shared_ptr<KernelBuffers> kernel_buffers_;
-  std::vector<Size> sizes_;  ///< Greatest first.
+  std::vector<Size> sizes_;  ///< Smallest first.
   std::int32_t encoded_rows_ = 0;
   std::int32_t encoded_frames_ = 0;
 };

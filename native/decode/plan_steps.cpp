@@ -76,28 +76,35 @@ void* PlanBuffers::address_of(Role role) const noexcept {
 
 Result<std::unique_ptr<PlanSteps>> PlanSteps::open(const SearchBatch& batch, const DevicePlans& plans,
                                                    std::shared_ptr<PlanBuffers> buffers,
-                                                   std::int32_t rows) noexcept {
-  std::unique_ptr<PlanSteps> self(new PlanSteps(batch, std::move(buffers), rows));
+                                                   std::span<const std::int32_t> sizes,
+                                                   trt::WorkingMemory& memory) noexcept {
+  std::unique_ptr<PlanSteps> self(new PlanSteps(batch, std::move(buffers), sizes.back()));
   const std::shared_ptr<trt::LoadedPlan>& joint = batch.fused ? plans.predictor : plans.joint;
   TRT_ASR_ASSIGN(const GraphLayout* const joint_layout,
                  find_layout(joint->info(), batch.fused ? GraphKind::fused : GraphKind::joint));
   TRT_ASR_ASSIGN(self->joint_, trt::Context::open(joint));
+  std::vector<std::pair<trt::Context*, const GraphLayout*>> contexts{{&self->joint_, joint_layout}};
   if (!batch.fused) {
     TRT_ASR_ASSIGN(const GraphLayout* const layout,
                    find_layout(plans.predictor->info(), GraphKind::split_predictor));
     TRT_ASR_ASSIGN(self->predictor_, trt::Context::open(plans.predictor));
-    TRT_ASR_TRY(self->bind(*self->predictor_, *layout));
+    contexts.emplace_back(&*self->predictor_, layout);
   }
-  TRT_ASR_TRY(self->bind(self->joint_, *joint_layout));
+  for (const auto& [context, layout] : contexts) {
+    for (const std::int32_t rows : sizes) {
+      TRT_ASR_TRY(self->bind(*context, *layout, rows));
+      TRT_ASR_TRY(context->ask(memory));
+    }
+  }
   return self;
 }
 
-Status PlanSteps::bind(trt::Context& context, const GraphLayout& layout) noexcept {
+Status PlanSteps::bind(trt::Context& context, const GraphLayout& layout, std::int32_t rows) noexcept {
   const trt::LoadedPlan& plan = context.plan();
   const EngineInfo& info = plan.info();
   for (const Port& port : layout.inputs) {
     TRT_ASR_ASSIGN(const std::size_t index, find_port(info, info.inputs, layout, port));
-    TRT_ASR_TRY(context.set_shape(plan.inputs()[index], port_shape(batch_.dims, port, rows())));
+    TRT_ASR_TRY(context.set_shape(plan.inputs()[index], port_shape(batch_.dims, port, rows)));
     TRT_ASR_TRY(context.set_address(plan.inputs()[index], buffers_->address_of(port.role)));
   }
   for (const trt::PlanTensor& output : plan.outputs()) {
@@ -109,7 +116,7 @@ Status PlanSteps::bind(trt::Context& context, const GraphLayout& layout) noexcep
     }
     // What an engine writes is held against the room that it has before it writes there.
     if (port != nullptr) {
-      const Shape expected = port_shape(batch_.dims, *port, rows());
+      const Shape expected = port_shape(batch_.dims, *port, rows);
       TRT_ASR_REQUIRE(shape == expected, contract_mismatch, "'" + output.spec.name + "' of " + info.path,
                       expected.text(), shape.text(), remedy_export);
     } else {
@@ -125,11 +132,6 @@ Status PlanSteps::bind(trt::Context& context, const GraphLayout& layout) noexcep
     TRT_ASR_TRY(context.set_address(output, address));
   }
   return {};
-}
-
-Status PlanSteps::ask(trt::WorkingMemory& memory) noexcept {
-  if (predictor_.has_value()) TRT_ASR_TRY(predictor_->ask(memory));
-  return joint_.ask(memory);
 }
 
 Status PlanSteps::set_memory(const std::shared_ptr<const trt::WorkingMemory>& memory) noexcept {

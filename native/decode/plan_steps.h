@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "decode/device_decoder.h"
 #include "decode/device_steps.h"
@@ -32,15 +33,15 @@ class PlanBuffers {
 
 class PlanSteps final : public DeviceSteps {
  public:
-  /// Contexts bound for `rows` rows, which have no memory to work in yet. Errors: ERR_CONTRACT_MISMATCH
-  /// (names, shapes), ERR_DEVICE_MEMORY.
+  /// Contexts that ask `memory` for each of `sizes` rows, and stay bound for the last of them. They have no
+  /// memory to work in yet. Errors: ERR_CONTRACT_MISMATCH (names, shapes), ERR_DEVICE_MEMORY.
   [[nodiscard]] static Result<std::unique_ptr<PlanSteps>> open(const SearchBatch& batch,
                                                                const DevicePlans& plans,
                                                                std::shared_ptr<PlanBuffers> buffers,
-                                                               std::int32_t rows) noexcept;
+                                                               std::span<const std::int32_t> sizes,
+                                                               trt::WorkingMemory& memory) noexcept;
 
-  /// As trt::Context has it: first every size asks, then the memory is claimed and given to each.
-  [[nodiscard]] Status ask(trt::WorkingMemory& memory) noexcept;
+  /// As trt::Context has it: `memory` is what was asked, and is claimed by now.
   [[nodiscard]] Status set_memory(const std::shared_ptr<const trt::WorkingMemory>& memory) noexcept;
 
   void place_states(TrtAsrMoveRows& move) const noexcept override;
@@ -53,7 +54,7 @@ class PlanSteps final : public DeviceSteps {
   PlanSteps(const SearchBatch& batch, std::shared_ptr<PlanBuffers> buffers, std::int32_t rows) noexcept
       : DeviceSteps(rows), batch_(batch), buffers_(std::move(buffers)) {}
 
-  [[nodiscard]] Status bind(trt::Context& context, const GraphLayout& layout) noexcept;
+  [[nodiscard]] Status bind(trt::Context& context, const GraphLayout& layout, std::int32_t rows) noexcept;
   /// h and c of this size of batch, [L, rows, H].
   [[nodiscard]] TrtAsrStates strided(TrtAsrStates states) const noexcept;
 

@@ -141,6 +141,21 @@ CASE("every size of batch over kernels, over engines, and over both: the CPU's t
   }
 }
 
+CASE("engines have contexts for the sizes that kernels do not take, and for the one row of the trial") {
+  for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo()}) {
+    const Tidy tidy;
+    const long graphs = config.model.files.predictor == tiny_ours().model.files.predictor ? 2 : 1;
+    // Sizes of batch are 5, 2 and 1.
+    for (const auto& [network_rows_max, pairs] : {std::pair{0, 3}, {1, 3}, {2, 2}, {8, 1}}) {
+      const auto model = load(on_gpu(config, network_rows_max));
+      const long before = gpu_fixture::counter("stand_in_contexts");
+      const Opened opened = open_pipeline(*model);
+      // One more is the encoder's.
+      CHECK(gpu_fixture::counter("stand_in_contexts") - before == pairs * graphs + 1);
+    }
+  }
+}
+
 CASE("a slot goes on over engines where it stopped over kernels, and back") {
   for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo()}) {
     const Tidy tidy;

@@ -49,6 +49,7 @@ constexpr bool is_rtx = false;
 constexpr const char* plan_magic = "stand-in-plan";
 std::atomic<long> builds{0};
 std::atomic<long> loads{0};
+std::atomic<long> contexts{0};
 
 struct Plan {
   std::int32_t version = 0;
@@ -251,6 +252,7 @@ std::int32_t load(TrtAsrRuntime* runtime, const TrtAsrLoad* given, TrtAsrEngine*
 std::int32_t open_context(TrtAsrEngine* engine, TrtAsrContext** context, TrtAsrFailure*) {
   engine->need_kernel("open");
   *context = new TrtAsrContext(*engine);
+  ++contexts;
   return TRT_ASR_OK;
 }
 
@@ -322,6 +324,11 @@ extern "C" __attribute__((visibility("default"))) long stand_in_builds() {
 /// Plans loaded.
 extern "C" __attribute__((visibility("default"))) long stand_in_loads() {
   return stand_in::loads;
+}
+
+/// Contexts opened.
+extern "C" __attribute__((visibility("default"))) long stand_in_contexts() {
+  return stand_in::contexts;
 }
 
 /// Kernels compiled.
