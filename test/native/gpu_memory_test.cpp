@@ -5,13 +5,14 @@
 
 #include "check.h"
 #include "golden.h"
-#include "gpu_sessions_fixture.h"
-#include "session/gpu_pipeline.h"
+#include "gpu_pipeline_fixture.h"
 
 using namespace fixture;
 using namespace trt_asr;
 using gpu_fixture::counter;
 using gpu_fixture::Folder;
+using gpu_fixture::open_pipeline;
+using gpu_fixture::Opened;
 using gpu_fixture::Tidy;
 using gpu_fixture::transcribe;
 using gpu_fixture::Variable;
@@ -37,27 +38,6 @@ RecognizerConfig on_gpu(const std::filesystem::path& cache, RecognizerConfig con
 const std::filesystem::path& shared_cache() {
   static const Folder cache;
   return cache.path();
-}
-
-struct Opened {
-  std::shared_ptr<const Model> model;
-  std::unique_ptr<Arena> arena = std::make_unique<Arena>();
-  GpuSlots slots;
-  std::unique_ptr<GpuPipeline> pipeline;
-};
-
-Opened open_pipeline(const RecognizerConfig& config, std::int32_t rows, std::size_t samples) {
-  Opened opened;
-  auto model = Model::load(config.model);
-  REQUIRE_OK(model);
-  opened.model = model.take();
-  auto slots = GpuSlots::claim(*opened.model, 4, 0, *opened.arena);
-  REQUIRE_OK(slots);
-  opened.slots = slots.take();
-  auto pipeline = GpuPipeline::open(*opened.model, opened.slots, rows, samples);
-  REQUIRE_OK(pipeline);
-  opened.pipeline = pipeline.take();
-  return opened;
 }
 
 std::size_t encoder_bytes(std::size_t rows, std::size_t frames) {

@@ -3,13 +3,14 @@
 
 #include "check.h"
 #include "golden.h"
-#include "gpu_sessions_fixture.h"
-#include "session/gpu_pipeline.h"
+#include "gpu_pipeline_fixture.h"
 
 using namespace fixture;
 using namespace trt_asr;
 using gpu_fixture::devices;
 using gpu_fixture::Folder;
+using gpu_fixture::load;
+using gpu_fixture::Opened;
 using gpu_fixture::Tidy;
 using gpu_fixture::Variable;
 
@@ -42,27 +43,8 @@ std::vector<std::vector<float>> clips() {
   return parts;
 }
 
-struct Opened {
-  std::unique_ptr<Arena> arena = std::make_unique<Arena>();
-  GpuSlots slots;
-  std::unique_ptr<GpuPipeline> pipeline;
-};
-
 Opened open_pipeline(const Model& model, std::int32_t rows = rows_max) {
-  Opened opened;
-  auto slots = GpuSlots::claim(model, rows_max, 0, *opened.arena);
-  REQUIRE_OK(slots);
-  opened.slots = slots.take();
-  auto pipeline = GpuPipeline::open(model, opened.slots, rows, clip_samples);
-  REQUIRE_OK(pipeline);
-  opened.pipeline = pipeline.take();
-  return opened;
-}
-
-std::shared_ptr<const Model> load(const RecognizerConfig& config) {
-  auto model = Model::load(config.model);
-  REQUIRE_OK(model);
-  return model.take();
+  return gpu_fixture::open_pipeline(model, rows, clip_samples);
 }
 
 /// Tokens of the first `count` clips as one batch. Each is decoded in two ranges, the second of which begins
@@ -323,13 +305,8 @@ CASE("windows shorter than what a step looks at") {
   for (const RecognizerConfig& config : {tiny_ours(), rnnt_nemo()}) {
     const auto model = load(on_gpu(config, 8));
     for (const std::size_t frames : {1, 2, 5}) {
-      Arena arena;
-      auto slots = GpuSlots::claim(*model, 1, 0, arena);
-      REQUIRE_OK(slots);
-      const std::size_t samples = frames * model->frame_samples();
-      const auto pipeline = GpuPipeline::open(*model, slots.value(), 1, samples);
-      REQUIRE_OK(pipeline);
-      const SearchReport& report = pipeline.value()->search_report();
+      const Opened opened = gpu_fixture::open_pipeline(*model, 1, frames * model->frame_samples());
+      const SearchReport& report = opened.pipeline->search_report();
       CHECK_MESSAGE(report.kernel_rows == 1 && report.remarks.empty(), report.remarks);
     }
   }

@@ -6,7 +6,7 @@
 #include "allocation_counter.h"
 #include "check.h"
 #include "golden.h"
-#include "gpu_sessions_fixture.h"
+#include "gpu_pipeline_fixture.h"
 
 using namespace fixture;
 using gpu_fixture::builds;
@@ -18,8 +18,6 @@ using trt_asr::ChunkPlan;
 using trt_asr::ChunkRow;
 using trt_asr::DecodeRow;
 using trt_asr::GpuPipeline;
-using trt_asr::GpuSlots;
-using trt_asr::Model;
 using trt_asr::Precision;
 using trt_asr::SignalPart;
 
@@ -101,23 +99,9 @@ void check_as_on_cpu(RecognizerConfig config, const std::string& set_name) {
 }
 
 /// A pipeline, and one signal of a slot, chunk after chunk.
-struct Opened {
-  trt_asr::Arena arena;
-  std::shared_ptr<const Model> model;
-  GpuSlots slots;
-  std::unique_ptr<GpuPipeline> pipeline;
-
-  explicit Opened(const RecognizerConfig& config) {
-    auto loaded = Model::load(config.model);
-    REQUIRE_OK(loaded);
-    model = loaded.take();
-    auto claimed = GpuSlots::claim(*model, 3, 0, arena);
-    REQUIRE_OK(claimed);
-    slots = claimed.take();
-    auto opened = GpuPipeline::open(*model, slots, 3, 0);
-    REQUIRE_OK(opened);
-    pipeline = opened.take();
-  }
+struct Opened : gpu_fixture::Opened {
+  explicit Opened(const RecognizerConfig& config)
+      : gpu_fixture::Opened(gpu_fixture::open_pipeline(config, 3, 0)) {}
 
   [[nodiscard]] const ChunkPlan& plan() const { return model->contract.streaming->plan; }
 
