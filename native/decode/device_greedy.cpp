@@ -42,9 +42,6 @@ DeviceGreedy::~DeviceGreedy() {
   static_cast<void>(device_.use().ok());
   // What a failed call left in the stream uses the contexts that go now.
   static_cast<void>(stream_.synchronize().ok());
-  for (const Size& size : sizes_) {
-    if (size.graph != nullptr) device_.calls->graph_destroy(size.graph);
-  }
 }
 
 std::size_t DeviceGreedy::device_bytes() const noexcept {
@@ -126,14 +123,14 @@ Result<std::unique_ptr<PlanSteps>> DeviceGreedy::open_one_row(const DevicePlans&
 
 /// The sizes that kernels did not take.
 Status DeviceGreedy::open_plans(const DevicePlans& plans, std::unique_ptr<PlanSteps> one_row) noexcept {
-  if (sizes_.empty()) sizes_.push_back({std::move(one_row), nullptr});
+  if (sizes_.empty()) sizes_.push_back({std::move(one_row), {}});
   const std::vector<std::int32_t> sizes = trt::sizes_up_to(batch_.batch_max);
   while (sizes_.size() < sizes.size()) {
     const std::int32_t rows = sizes[sizes.size() - 1 - sizes_.size()];
     TRT_ASR_ASSIGN(std::unique_ptr<PlanSteps> steps,
                    PlanSteps::open(batch_, plans, plan_buffers_, {&rows, 1}, *plans.memory));
     TRT_ASR_TRY(steps->set_memory(plans.memory));
-    sizes_.push_back({std::move(steps), nullptr});
+    sizes_.push_back({std::move(steps), {}});
   }
   return {};
 }
@@ -162,7 +159,7 @@ void DeviceGreedy::open_kernels(const DevicePlans& plans, PlanSteps& reference) 
       break;
     }
     report_.kernel_rows = *rows;
-    sizes_.push_back({steps.take(), nullptr});
+    sizes_.push_back({steps.take(), {}});
   }
   // What a trial left in the stream uses what goes now.
   static_cast<void>(stream_.synchronize().ok());
@@ -185,19 +182,12 @@ Status DeviceGreedy::capture(Size& size) noexcept {
   TRT_ASR_TRY(size.steps->step());
   TRT_ASR_TRY(stream_.synchronize());
 
-  TrtAsrFailure failure{};
-  Status captured;
-  if (device_.calls->capture_begin(stream_.handle(), &failure) != TRT_ASR_OK) {
-    captured = to_error(failure);
-  } else {
-    captured = enqueue_chunk(*size.steps);
-    const bool ended = device_.calls->capture_end(stream_.handle(), &size.graph, &failure) == TRT_ASR_OK;
-    if (captured.ok() && !ended) captured = to_error(failure);
-    if (!captured.ok() && ended) device_.calls->graph_destroy(size.graph);
+  auto captured = stream_.capture([&] { return enqueue_chunk(*size.steps); });
+  if (captured.ok()) {
+    size.graph = captured.take();
+    return {};
   }
-  if (captured.ok()) return {};
   // A plan that cannot be captured (a loop that depends on data) runs step by step: slower, the same tokens.
-  size.graph = nullptr;
   report_.captured = false;
   remark(captured.error());
   return {};
@@ -259,8 +249,8 @@ Status DeviceGreedy::run_chunks(Size& size, std::int64_t steps_max) noexcept {
   // One more than any row can need: a row that would go on is flagged on the GPU.
   const std::int64_t chunks_max = steps_max / steps_per_graph + 2;
   for (std::int64_t chunk = 0; chunk < chunks_max; ++chunk) {
-    if (size.graph != nullptr) {
-      TRT_ASR_PLUGIN_TRY(device_.calls->graph_launch, size.graph, stream_.handle());
+    if (size.graph.handle() != nullptr) {
+      TRT_ASR_TRY(stream_.launch(size.graph));
     } else {
       TRT_ASR_TRY(enqueue_chunk(*size.steps));
     }

@@ -56,7 +56,7 @@ class DeviceGreedy final : public DeviceDecoder {
   /// bind, run and capture anew in the middle of an utterance.
   struct Size {
     std::unique_ptr<DeviceSteps> steps;
-    TrtAsrGraph graph = nullptr;  ///< Null where the steps cannot be captured.
+    cuda::Graph graph;  ///< Null where the steps cannot be captured.
   };
 
   DeviceGreedy(const cuda::Device& device, const cuda::Stream& stream, const DecoderConfig& config,

@@ -39,6 +39,18 @@ Memory::~Memory() {
   (kind_ == Kind::device ? device_.calls->device_free : device_.calls->pinned_free)(data_);
 }
 
+Graph& Graph::operator=(Graph&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+
+Graph::~Graph() {
+  if (handle_ == nullptr) return;
+  static_cast<void>(device_.use().ok());
+  device_.calls->graph_destroy(handle_);
+}
+
 Result<Stream> Stream::create(const Device& device) noexcept {
   TRT_ASR_TRY(device.use());
   Stream stream;
@@ -68,6 +80,27 @@ Status Stream::copy(void* to, const void* from, std::size_t bytes) const noexcep
 Status Stream::synchronize() const noexcept {
   TRT_ASR_PLUGIN_TRY(device_.calls->stream_synchronize, handle_);
   return {};
+}
+
+Status Stream::launch(const Graph& graph) const noexcept {
+  TRT_ASR_PLUGIN_TRY(device_.calls->graph_launch, graph.handle_, handle_);
+  return {};
+}
+
+Status Stream::capture_begin() const noexcept {
+  TRT_ASR_PLUGIN_TRY(device_.calls->capture_begin, handle_);
+  return {};
+}
+
+Result<Graph> Stream::capture_end(Status put) const noexcept {
+  Graph graph;
+  graph.device_ = device_;
+  TrtAsrFailure failure{};
+  const std::int32_t code = device_.calls->capture_end(handle_, &graph.handle_, &failure);
+  // Of two failures the first is the cause.
+  if (!put.ok()) return put.take_error();
+  if (code != TRT_ASR_OK) return to_error(failure);
+  return graph;
 }
 
 }  // namespace trt_asr::cuda

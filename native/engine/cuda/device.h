@@ -1,11 +1,12 @@
 #pragma once
-// A GPU through libtrt_asr_cuda.so: its memory and its streams, given back when they go out of scope.
+// A GPU through libtrt_asr_cuda.so: its memory, streams and graphs, given back when they go out of scope.
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
 
+#include "base/contract.h"
 #include "base/result.h"
 #include "engine/cuda/cuda_abi.h"
 
@@ -62,6 +63,22 @@ class Plan {
   std::size_t bytes_ = 0;
 };
 
+/// Work of a stream that was written down, to be launched as often as is wanted. Null: nothing.
+class Graph {
+ public:
+  Graph() noexcept = default;
+  Graph(Graph&& other) noexcept { *this = std::move(other); }
+  Graph& operator=(Graph&& other) noexcept;
+  ~Graph();
+
+  [[nodiscard]] TrtAsrGraph handle() const noexcept { return handle_; }
+
+ private:
+  friend class Stream;
+  Device device_;
+  TrtAsrGraph handle_ = nullptr;
+};
+
 class Stream {
  public:
   Stream() noexcept = default;
@@ -75,7 +92,20 @@ class Stream {
   /// Waits on the host for all that was put in.
   [[nodiscard]] Status synchronize() const noexcept;
 
+  /// A graph of what `put` puts in, which is not run. Errors: those of `put`, a Status; ERR_INTERNAL where
+  /// something of it cannot be written down. The stream can be used on in either case.
+  template <class Put>
+  [[nodiscard]] Result<Graph> capture(const Put& put) const noexcept {
+    TRT_ASR_TRY(capture_begin());
+    return capture_end(put());
+  }
+  /// Precondition: `graph` is one.
+  [[nodiscard]] Status launch(const Graph& graph) const noexcept;
+
  private:
+  [[nodiscard]] Status capture_begin() const noexcept;
+  [[nodiscard]] Result<Graph> capture_end(Status put) const noexcept;
+
   Device device_;
   TrtAsrStream handle_ = nullptr;
 };

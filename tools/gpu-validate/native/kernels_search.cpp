@@ -235,24 +235,17 @@ bool SearchBatch::is_close() const {
 
 Result<bool> SearchBatch::run() {
   TRT_ASR_TRY(lockstep_.upload());
-  const TrtAsrCudaLibrary& calls = lockstep_.calls();
   const TrtAsrMoveRows moved_on_host = move(Side::host);
   const TrtAsrMoveRows moved = move(Side::gpu);
   const TrtAsrSearch on_host = search(Side::host);
   const TrtAsrSearch on_gpu = search(Side::gpu);
-  struct Graph {
-    const TrtAsrCudaLibrary& calls;
-    TrtAsrGraph handle = nullptr;
-    ~Graph() {
-      if (handle != nullptr) calls.graph_destroy(handle);
-    }
-  } graph{calls};
+  const auto step_on_gpu = [&]() -> Status {
+    VALIDATE_CALL(lockstep_, search_step, &on_gpu);
+    return {};
+  };
+  cuda::Graph graph;
   if (graph_) {
-    TRT_ASR_PLUGIN_TRY(calls.capture_begin, lockstep_.stream());
-    TrtAsrFailure failure{};
-    const std::int32_t launched = calls.search_step(&on_gpu, lockstep_.stream(), &failure);
-    TRT_ASR_PLUGIN_TRY(calls.capture_end, lockstep_.stream(), &graph.handle);
-    if (launched != TRT_ASR_OK) return to_error(failure);
+    TRT_ASR_ASSIGN(graph, lockstep_.stream().capture(step_on_gpu));
   }
   TestBlock block = block_of(random_);
   cuda::HostSearch bodies(block);
@@ -268,13 +261,9 @@ Result<bool> SearchBatch::run() {
     if (is_close()) return false;
     cuda::step_search(on_host, bodies);
     cuda::summarize_rows({rows_.host, rows_count_, unfinished_.host}, shared, block);
-    if (graph.handle != nullptr) {
-      TRT_ASR_PLUGIN_TRY(calls.graph_launch, graph.handle, lockstep_.stream());
-    } else {
-      VALIDATE_CALL(lockstep_, search_step, &on_gpu);
-    }
+    TRT_ASR_TRY(graph_ ? lockstep_.stream().launch(graph) : step_on_gpu());
     VALIDATE_CALL(lockstep_, summarize, &summarized);
-    TRT_ASR_TRY(lockstep_.compare(graph.handle != nullptr ? "search_step as a CUDA graph" : "search_step"));
+    TRT_ASR_TRY(lockstep_.compare(graph_ ? "search_step as a CUDA graph" : "search_step"));
     if (unfinished_[0] == 0 && step > 1) break;
   }
   for (std::int32_t i = 0; i < rows_count_; ++i) cuda::store_row(moved_on_host, i, block);

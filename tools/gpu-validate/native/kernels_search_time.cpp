@@ -45,13 +45,6 @@ class Timing {
       if (handle != nullptr) calls->event_destroy(handle);
     }
   };
-  struct Graph {
-    const TrtAsrCudaLibrary& calls;
-    TrtAsrGraph handle = nullptr;
-    ~Graph() {
-      if (handle != nullptr) calls.graph_destroy(handle);
-    }
-  };
 
   [[nodiscard]] std::size_t bytes_of(std::int32_t inputs, std::int32_t outputs) const {
     return static_cast<std::size_t>(cuda::groups_of(inputs)) *
@@ -183,14 +176,11 @@ Status Timing::measure(std::int32_t rows, std::int32_t ahead, bool labels, Json&
   search_.rules.rows_count = move_.rows_count = move_.side_rows = rows;
   search_.frames_ahead = ahead;
   search_.frames_stride = 1;
-  Graph graph{calls_};
-  TRT_ASR_PLUGIN_TRY(calls_.capture_begin, stream_.handle());
-  TrtAsrFailure failure{};
-  std::int32_t code = TRT_ASR_OK;
-  for (int step = 0; step < steps_in_graph && code == TRT_ASR_OK; ++step)
-    code = calls_.search_step(&search_, stream_.handle(), &failure);
-  TRT_ASR_PLUGIN_TRY(calls_.capture_end, stream_.handle(), &graph.handle);
-  if (code != TRT_ASR_OK) return to_error(failure);
+  TRT_ASR_ASSIGN(const cuda::Graph graph, stream_.capture([this]() -> Status {
+    for (int step = 0; step < steps_in_graph; ++step)
+      TRT_ASR_PLUGIN_TRY(calls_.search_step, &search_, stream_.handle());
+    return {};
+  }));
   Event events[4];
   for (Event& event : events) {
     event.calls = &calls_;
@@ -206,9 +196,9 @@ Status Timing::measure(std::int32_t rows, std::int32_t ahead, bool labels, Json&
     TRT_ASR_PLUGIN_TRY(calls_.search_start, &search_, stream_.handle());
     TRT_ASR_PLUGIN_TRY(calls_.event_record, events[1].handle, stream_.handle());
     // The first launch may wait for the host; behind it the second one does not.
-    TRT_ASR_PLUGIN_TRY(calls_.graph_launch, graph.handle, stream_.handle());
+    TRT_ASR_TRY(stream_.launch(graph));
     TRT_ASR_PLUGIN_TRY(calls_.event_record, events[2].handle, stream_.handle());
-    TRT_ASR_PLUGIN_TRY(calls_.graph_launch, graph.handle, stream_.handle());
+    TRT_ASR_TRY(stream_.launch(graph));
     TRT_ASR_PLUGIN_TRY(calls_.event_record, events[3].handle, stream_.handle());
     TRT_ASR_PLUGIN_TRY(calls_.event_synchronize, events[3].handle);
     float start_ms = 0;

@@ -281,19 +281,9 @@ Status Batch::launch_step() {
 
 Status Batch::run() {
   TRT_ASR_TRY(lockstep_.upload());
-  const TrtAsrCudaLibrary& calls = lockstep_.calls();
-  struct Graph {
-    const TrtAsrCudaLibrary& calls;
-    TrtAsrGraph handle = nullptr;
-    ~Graph() {
-      if (handle != nullptr) calls.graph_destroy(handle);
-    }
-  } graph{calls};
+  cuda::Graph graph;
   if (case_.graph) {
-    TRT_ASR_PLUGIN_TRY(calls.capture_begin, lockstep_.stream());
-    const Status launched = launch_step();
-    TRT_ASR_PLUGIN_TRY(calls.capture_end, lockstep_.stream(), &graph.handle);
-    TRT_ASR_TRY(Status(launched.ok() ? Status() : Status(launched.error())));
+    TRT_ASR_ASSIGN(graph, lockstep_.stream().capture([this] { return launch_step(); }));
   }
   TestBlock block = block_of(random_);
   const TrtAsrMoveRows on_host = move(Side::host);
@@ -309,14 +299,10 @@ Status Batch::run() {
     TRT_ASR_TRY(lockstep_.upload(logits_));
     for (const Part<unsigned char>& part : {next_.h, next_.c, next_.predicted})
       if (part.count != 0) TRT_ASR_TRY(lockstep_.upload(part));
-    if (graph.handle != nullptr) {
-      TRT_ASR_PLUGIN_TRY(calls.graph_launch, graph.handle, lockstep_.stream());
-    } else {
-      TRT_ASR_TRY(launch_step());
-    }
+    TRT_ASR_TRY(case_.graph ? lockstep_.stream().launch(graph) : launch_step());
     step_on_host();
-    TRT_ASR_TRY(lockstep_.compare(graph.handle != nullptr ? "a step as a CUDA graph"
-                                                          : "gather, decide, commit, summarize"));
+    TRT_ASR_TRY(
+        lockstep_.compare(case_.graph ? "a step as a CUDA graph" : "gather, decide, commit, summarize"));
     if (unfinished_[0] == 0 && step > 1) break;
   }
   for (std::int32_t i = 0; i < case_.rows; ++i) cuda::store_row(on_host, i, block);

@@ -64,7 +64,7 @@ class Lockstep {
   /// Waits and compares. An error names the first byte that differs.
   [[nodiscard]] Status compare(const std::string& what);
 
-  [[nodiscard]] TrtAsrStream stream() const { return stream_.handle(); }
+  [[nodiscard]] const trt_asr::cuda::Stream& stream() const { return stream_; }
   [[nodiscard]] const TrtAsrCudaLibrary& calls() const { return *device_.calls; }
   [[nodiscard]] long comparisons() const { return comparisons_; }
   [[nodiscard]] double worst() const { return worst_; }
@@ -105,7 +105,7 @@ class Lockstep {
 
 /// Runs a call of the CUDA library; its failure becomes an error.
 #define VALIDATE_CALL(lockstep, name, args) \
-  TRT_ASR_PLUGIN_TRY((lockstep).calls().name, args, (lockstep).stream())
+  TRT_ASR_PLUGIN_TRY((lockstep).calls().name, args, (lockstep).stream().handle())
 
 /// A random case of each kernel; `steps` grows by the steps of the search.
 [[nodiscard]] Status compare_transducer(Lockstep& lockstep, std::mt19937& random, int round, long& steps);
