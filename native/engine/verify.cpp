@@ -321,19 +321,6 @@ std::string scientific(double value) {
   return text;
 }
 
-/// What one row of a batch adds up to.
-struct RowSums {
-  double aa = 0;
-  double bb = 0;
-  double ab = 0;
-
-  /// Two rows of zeros are the same; one of zeros beside another is not.
-  [[nodiscard]] double cosine() const noexcept {
-    if (aa == 0 && bb == 0) return 1;
-    return aa == 0 || bb == 0 ? 0 : ab / std::sqrt(aa * bb);
-  }
-};
-
 Status Verification::compare_floats(Buffer& a, Buffer& b, VerifyFigures& figures) const {
   const auto field = [&] { return field_of(candidate_.info(), a.spec.name); };
   std::vector<RowSums> rows(a.rows_axis.has_value() ? static_cast<std::size_t>(shape_.rows) : 1);
@@ -349,17 +336,13 @@ Status Verification::compare_floats(Buffer& a, Buffer& b, VerifyFigures& figures
     const double error = std::abs(want - have);
     figures.error_max = std::max(figures.error_max, error);
     ++figures.values;
-    const bool is_bounded = limits_.absolute > 0 || limits_.relative > 0;
-    TRT_ASR_REQUIRE(!is_bounded || error <= limits_.absolute + limits_.relative * std::abs(want),
-                    engine_build, field() + " at " + show(i),
+    TRT_ASR_REQUIRE(is_within(limits_, want, have), engine_build, field() + " at " + show(i),
                     scientific(want) + " within " + scientific(limits_.absolute) + " + " +
                         scientific(limits_.relative) + " of it",
                     scientific(have), limits_.remedy);
     const std::size_t row =
         a.rows_axis.has_value() ? static_cast<std::size_t>(index_along(a.shape, *a.rows_axis, i)) : 0;
-    rows[row].aa += want * want;
-    rows[row].bb += have * have;
-    rows[row].ab += want * have;
+    rows[row].add(want, have);
   }
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const double cosine = rows[row].cosine();
@@ -375,22 +358,20 @@ Status Verification::compare_best(Buffer& a, Buffer& b, VerifyFigures& figures) 
   const auto classes = static_cast<std::size_t>(a.shape[a.shape.rank() - 1]);
   const auto tokens = static_cast<std::size_t>(shape_.tokens);
   for (std::size_t first = 0; first < a.elements(); first += classes) {
-    const float* want = a.floats() + first;
-    const float* have = b.floats() + first;
-    double squares = 0;
-    for (std::size_t i = 0; i < classes; ++i) squares += double{want[i]} * want[i];
-    const double tie = limits_.tie * (1 + std::sqrt(squares / static_cast<double>(classes)));
+    const std::span<const float> want(a.floats() + first, classes);
+    const std::span<const float> have(b.floats() + first, classes);
     const auto agree = [&](std::size_t begin, std::size_t end, const char* what) -> Status {
       if (begin == end) return {};
-      const auto best = static_cast<std::size_t>(std::max_element(want + begin, want + end) - want);
-      const auto taken = static_cast<std::size_t>(std::max_element(have + begin, have + end) - have);
-      if (best == taken) return {};
-      TRT_ASR_REQUIRE(double{want[best]} - want[taken] <= tie, engine_build,
+      const std::size_t count = end - begin;
+      const auto best = best_classes(want.subspan(begin, count), have.subspan(begin, count), limits_, want);
+      const float* const logits = want.data() + begin;
+      TRT_ASR_REQUIRE(best.agree, engine_build,
                       std::string("best ") + what + " in " + field_of(candidate_.info(), a.spec.name) +
                           " row " + show(first / classes),
-                      show(best) + " (logit " + scientific(want[best]) + ")",
-                      show(taken) + " (reference logit " + scientific(want[taken]) + ")", limits_.remedy);
-      ++figures.ties;
+                      show(begin + best.want) + " (logit " + scientific(logits[best.want]) + ")",
+                      show(begin + best.have) + " (reference logit " + scientific(logits[best.have]) + ")",
+                      limits_.remedy);
+      if (best.want != best.have) ++figures.ties;
       return {};
     };
     TRT_ASR_TRY(agree(0, tokens, "token"));
@@ -418,6 +399,32 @@ Status Verification::compare(std::vector<VerifyFigures>& figures) {
 }
 
 }  // namespace
+
+bool is_within(const VerifyLimits& limits, double want, double have) noexcept {
+  const bool is_bounded = limits.absolute > 0 || limits.relative > 0;
+  return !is_bounded || std::abs(want - have) <= limits.absolute + limits.relative * std::abs(want);
+}
+
+void RowSums::add(double want, double have) noexcept {
+  aa += want * want;
+  bb += have * have;
+  ab += want * have;
+}
+
+double RowSums::cosine() const noexcept {
+  if (aa == 0 && bb == 0) return 1;
+  return aa == 0 || bb == 0 ? 0 : ab / std::sqrt(aa * bb);
+}
+
+BestClasses best_classes(std::span<const float> want, std::span<const float> have, const VerifyLimits& limits,
+                         std::span<const float> row) noexcept {
+  double squares = 0;
+  for (const float logit : row) squares += double{logit} * logit;
+  const double tie = limits.tie * (1 + std::sqrt(squares / static_cast<double>(row.size())));
+  const auto best = static_cast<std::size_t>(std::max_element(want.begin(), want.end()) - want.begin());
+  const auto taken = static_cast<std::size_t>(std::max_element(have.begin(), have.end()) - have.begin());
+  return {best, taken, double{want[best]} - want[taken] <= tie};
+}
 
 std::vector<std::int32_t> ragged_lengths(std::int32_t rows, std::int32_t shortest, std::int32_t longest,
                                          std::uint64_t seed) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,30 @@ struct VerifyLimits {
   double
       tie;  ///< Two classes whose reference logits differ by less than tie * (1 + rms of the row) are a tie.
 };
+
+/// |want - have| <= absolute + relative |want|, where the limits have such a bound.
+[[nodiscard]] bool is_within(const VerifyLimits& limits, double want, double have) noexcept;
+
+/// What a row of the reference and one of the candidate add up to.
+struct RowSums {
+  double aa = 0;
+  double bb = 0;
+  double ab = 0;
+
+  void add(double want, double have) noexcept;
+  /// Two rows of zeros are the same; one of zeros beside another is not.
+  [[nodiscard]] double cosine() const noexcept;
+};
+
+/// The best class of a range, by the reference and by the candidate.
+struct BestClasses {
+  std::size_t want;
+  std::size_t have;
+  bool agree;  ///< They are the same, or a tie.
+};
+/// `row`: those of the reference's logits whose rms says what is a tie.
+[[nodiscard]] BestClasses best_classes(std::span<const float> want, std::span<const float> have,
+                                       const VerifyLimits& limits, std::span<const float> row) noexcept;
 
 /// Values that an integer input takes instead of those it would be given, ends included.
 struct VerifyRange {
