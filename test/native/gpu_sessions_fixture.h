@@ -18,6 +18,33 @@ inline std::unique_ptr<fixture::Outcome> transcribe(trt_asr::Recognizer& recogni
   return outcome;
 }
 
+/// Two live sessions in one batch of the GPU, one of them loud beyond all measure: it fails alone.
+inline void check_loud_alone(trt_asr::RecognizerConfig config, std::span<const float> clip,
+                             const fixture::Outcome& expected) {
+  const std::vector<float> loud(40000, 1e25F);
+  config.sessions_max = 2;
+  config.batch_max = 2;
+  config.batch_wait_ms = 200;
+  fixture::Listener listener;
+  auto gpu = trt_asr::Recognizer::open(config, listener.sink());
+  REQUIRE_OK(gpu);
+  fixture::Outcome outcomes[2];
+  trt_asr::UtteranceId ids[2];
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto id = gpu.value()->start(&outcomes[i], trt_asr::UtteranceKind::live);
+    REQUIRE_OK(id);
+    ids[i] = id.value();
+  }
+  CHECK(gpu.value()->write(ids[0], loud).ok());
+  REQUIRE_OK(fixture::feed(*gpu.value(), listener, ids[1], outcomes[1], clip, 4000));
+  static_cast<void>(gpu.value()->end(ids[0]).ok());
+  for (const fixture::Outcome& outcome : outcomes) listener.wait(outcome);
+  CHECK(outcomes[0].last == trt_asr::EventKind::failed);
+  CHECK_MESSAGE(outcomes[0].message.find("audio") != std::string::npos, outcomes[0].message);
+  CHECK_MESSAGE(outcomes[1].last == trt_asr::EventKind::end, outcomes[1].message);
+  CHECK(fixture::same_tokens(outcomes[1].tokens, expected.tokens));
+}
+
 /// With more and more device memory: refused as too little, with nothing left behind, until it opens.
 inline void check_little_memory(const trt_asr::RecognizerConfig& config) {
   const Tidy tidy;

@@ -355,31 +355,7 @@ CASE("from open on: no allocation by the core, and no block of device or pinned 
 CASE("a session whose audio is beyond all measure fails alone, not the batch that it is in") {
   const Tidy tidy;
   const auto clip = golden::Set("streaming/rnnt").clip("speech.192000");
-  const std::vector<float> loud(clip.size(), 1e25F);
-  RecognizerConfig config = cached_rnnt();
-  const auto expected = listen_by(config, clip);
-  config = on_gpu(config);
-  config.sessions_max = 2;
-  config.batch_max = 2;
-  config.batch_wait_ms = 200;
-  Listener listener;
-  auto gpu = Recognizer::open(config, listener.sink());
-  REQUIRE_OK(gpu);
-  Outcome outcomes[2];
-  UtteranceId ids[2];
-  for (std::size_t i = 0; i < 2; ++i) {
-    const auto id = gpu.value()->start(&outcomes[i], UtteranceKind::live);
-    REQUIRE_OK(id);
-    ids[i] = id.value();
-  }
-  CHECK(gpu.value()->write(ids[0], std::span(loud).first(8000)).ok());
-  REQUIRE_OK(feed(*gpu.value(), listener, ids[1], outcomes[1], clip, 4000));
-  static_cast<void>(gpu.value()->end(ids[0]).ok());
-  for (const Outcome& outcome : outcomes) listener.wait(outcome);
-  CHECK(outcomes[0].last == EventKind::failed);
-  CHECK_MESSAGE(outcomes[0].message.find("audio") != std::string::npos, outcomes[0].message);
-  CHECK_MESSAGE(outcomes[1].last == EventKind::end, outcomes[1].message);
-  CHECK(fixture::same_tokens(outcomes[1].tokens, expected->tokens));
+  gpu_fixture::check_loud_alone(on_gpu(cached_rnnt()), clip, *listen_by(cached_rnnt(), clip));
 }
 
 CASE("engines built ahead are found, the streaming one by its name") {
