@@ -53,9 +53,9 @@ class Decoder {
       atomic(parts);
     } else if (first == "cvta") {
       convert_address(opcode, parts);
-    } else if (first == "mov" && (next_is("{") || std::count_if(tokens_.begin(), tokens_.end(), [](const Token& token) {
-                                                    return token.text == "{";
-                                                  }) > 0)) {
+    } else if (first == "mov" &&
+               (next_is("{") || std::count_if(tokens_.begin(), tokens_.end(),
+                                              [](const Token& token) { return token.text == "{"; }) > 0)) {
       pack();
     } else {
       compute(opcode, first);
@@ -97,7 +97,8 @@ class Decoder {
   [[nodiscard]] Slot reg(std::string_view name, std::uint8_t bytes, bool wider = false) const {
     Names::Register found;
     if (!names_.find(name, found)) refuse("no register " + std::string(name));
-    const bool fits = found.bytes == bytes || bytes == kAnyBytes || (wider && bytes != kPredicate && found.bytes > bytes);
+    const bool fits =
+        found.bytes == bytes || bytes == kAnyBytes || (wider && bytes != kPredicate && found.bytes > bytes);
     if (!fits) refuse("a register of another size, " + std::string(name));
     return found.slot;
   }
@@ -111,7 +112,8 @@ class Decoder {
     std::uint64_t value = 0;
     const auto [end, error] =
         std::from_chars(digits.data(), digits.data() + digits.size(), value, hexadecimal ? 16 : 10);
-    if (error != std::errc{} || end != digits.data() + digits.size()) refuse("no number, " + std::string(text));
+    if (error != std::errc{} || end != digits.data() + digits.size())
+      refuse("no number, " + std::string(text));
     return static_cast<std::int64_t>(negative ? std::uint64_t{0} - value : value);
   }
 
@@ -128,7 +130,8 @@ class Decoder {
     const bool twice = text.starts_with("0d") || text.starts_with("0D");
     if (single || twice) {
       const std::uint8_t size = single ? 4 : 8;
-      if (size != bytes || text.size() != 2U + size * 2U) refuse("a number of another type, " + std::string(text));
+      if (size != bytes || text.size() != 2U + size * 2U)
+        refuse("a number of another type, " + std::string(text));
       return names_.constant(static_cast<Word>(number("0x" + std::string(text.substr(2)))));
     }
     if (const Names::Symbol* symbol = names_.symbol(text)) {
@@ -163,8 +166,10 @@ class Decoder {
   }
 
   bool space(std::string_view part) {
-    constexpr std::pair<std::string_view, Space> kSpaces[] = {
-        {"global", Space::global}, {"shared", Space::shared}, {"local", Space::local}, {"param", Space::parameter}};
+    constexpr std::pair<std::string_view, Space> kSpaces[] = {{"global", Space::global},
+                                                              {"shared", Space::shared},
+                                                              {"local", Space::local},
+                                                              {"param", Space::parameter}};
     for (const auto& [name, is] : kSpaces) {
       if (part != name) continue;
       result_.space = is;
@@ -177,14 +182,16 @@ class Decoder {
     const bool load = parts[0] == "ld";
     result_.kind = load ? Kind::load : Kind::store;
     std::size_t at = 1;
-    const auto optional = [&](std::string_view part) { return at < parts.size() && parts[at] == part && ++at != 0; };
+    const auto optional = [&](std::string_view part) {
+      return at < parts.size() && parts[at] == part && ++at != 0;
+    };
     if (at < parts.size() && space(parts[at])) ++at;
     if (load && result_.space == Space::global) {
       if (optional("nc")) result_.constant = true;
     }
     // Hints of caches: all of these are coherent where a launch's own synchronization is heeded.
-    if (!result_.constant && !optional("ca") && !optional("cg") && !optional("cs") && !(load && optional("lu")) &&
-        !(!load && optional("wb"))) {
+    if (!result_.constant && !optional("ca") && !optional("cg") && !optional("cs") &&
+        !(load && optional("lu")) && !(!load && optional("wb"))) {
       (void)optional("wt");
     }
     if (optional("v2")) result_.elements = 2;
@@ -258,7 +265,8 @@ class Decoder {
   void convert_address(std::string_view opcode, const std::vector<std::string_view>& parts) {
     const bool to = parts.size() == 4 && parts[1] == "to";
     const Operation* found = find_operation(opcode);
-    if ((!to && parts.size() != 3) || parts.back() != "u64" || found == nullptr) refuse("no such instruction");
+    if ((!to && parts.size() != 3) || parts.back() != "u64" || found == nullptr)
+      refuse("no such instruction");
     operands(*found, false);
   }
 

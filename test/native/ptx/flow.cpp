@@ -120,7 +120,8 @@ void check_registers(Program& program) {
     with.push_back(code[at]);
     texts.push_back(program.texts[at]);
     for (std::size_t written = 0; written < code[at].destinations; ++written) {
-      if (mark_of[code[at].slots[written]] != kNoSlot) add(Kind::mark_written, at, mark_of[code[at].slots[written]]);
+      if (mark_of[code[at].slots[written]] != kNoSlot)
+        add(Kind::mark_written, at, mark_of[code[at].slots[written]]);
     }
   }
   for (Instruction& one : with) {

@@ -3,9 +3,9 @@
 namespace ptx {
 namespace {
 
-constexpr std::string_view kSpecials[] = {"%tid.x",   "%tid.y",   "%tid.z",    "%ntid.x",   "%ntid.y",
-                                          "%ntid.z",  "%ctaid.x", "%ctaid.y",  "%ctaid.z",  "%nctaid.x",
-                                          "%nctaid.y", "%nctaid.z", "%laneid", "%warpid"};
+constexpr std::string_view kSpecials[] = {"%tid.x",    "%tid.y",    "%tid.z",   "%ntid.x",  "%ntid.y",
+                                          "%ntid.z",   "%ctaid.x",  "%ctaid.y", "%ctaid.z", "%nctaid.x",
+                                          "%nctaid.y", "%nctaid.z", "%laneid",  "%warpid"};
 
 }  // namespace
 
@@ -19,7 +19,8 @@ bool Names::find(std::string_view name, Register& found) const {
   const std::string single(name);
   const std::string group = std::string(name.substr(0, digits)) + "#";
   std::uint32_t number = 0;
-  for (const char digit : name.substr(digits).substr(0, 9)) number = number * 10 + static_cast<std::uint32_t>(digit - '0');
+  for (const char digit : name.substr(digits).substr(0, 9))
+    number = number * 10 + static_cast<std::uint32_t>(digit - '0');
   for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
     if (const auto at = scope->find(single); at != scope->end()) {
       found = {at->second.first, at->second.bytes};

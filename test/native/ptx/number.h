@@ -10,8 +10,12 @@
 namespace ptx {
 
 /// PTX keeps no payload of a NaN in single precision. SOURCE: PTX ISA, "Floating-Point Instructions".
-inline float canonical(float value) noexcept { return std::isnan(value) ? std::bit_cast<float>(0x7fffffffU) : value; }
-inline double canonical(double value) noexcept { return value; }
+inline float canonical(float value) noexcept {
+  return std::isnan(value) ? std::bit_cast<float>(0x7fffffffU) : value;
+}
+inline double canonical(double value) noexcept {
+  return value;
+}
 
 inline float flushed(float value) noexcept {
   return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0F, value) : value;
@@ -79,8 +83,9 @@ inline float half_to_float(std::uint16_t half) noexcept {
   if (exponent == 31) {
     return fraction != 0 ? std::bit_cast<float>(0x7fffffffU) : std::bit_cast<float>(sign | 0x7f800000U);
   }
-  const float scaled = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                     : std::ldexp(static_cast<float>(fraction | 1024U), static_cast<int>(exponent) - 25);
+  const float scaled =
+      exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                    : std::ldexp(static_cast<float>(fraction | 1024U), static_cast<int>(exponent) - 25);
   return std::copysign(scaled, sign != 0 ? -1.0F : 1.0F);
 }
 
@@ -92,10 +97,12 @@ inline std::uint16_t float_to_half(float value) noexcept {
   if (size >= 65520.0F) return static_cast<std::uint16_t>(sign | 0x7c00);
   if (size < std::ldexp(1.0F, -14)) {
     // Denormals, and the smallest normal number where it rounds up to that.
-    return static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(std::ldexp(size, 24))));
+    return static_cast<std::uint16_t>(sign |
+                                      static_cast<std::uint16_t>(std::nearbyint(std::ldexp(size, 24))));
   }
   const int exponent = std::ilogb(size);
-  const auto fraction = static_cast<std::uint32_t>(std::nearbyint(std::ldexp(size, 10 - exponent)));  // 1024 to 2048.
+  const auto fraction =
+      static_cast<std::uint32_t>(std::nearbyint(std::ldexp(size, 10 - exponent)));  // 1024 to 2048.
   return static_cast<std::uint16_t>(sign | ((static_cast<std::uint32_t>(exponent + 14) << 10) + fraction));
 }
 

@@ -22,18 +22,25 @@ using s64 = std::int64_t;
 
 template <class Type>
 Type value_of(Word word) noexcept {
-  if constexpr (std::is_same_v<Type, bool>) return word != 0;
-  else if constexpr (std::is_same_v<Type, float>) return std::bit_cast<float>(static_cast<u32>(word));
-  else if constexpr (std::is_same_v<Type, double>) return std::bit_cast<double>(word);
-  else return static_cast<Type>(word);
+  if constexpr (std::is_same_v<Type, bool>)
+    return word != 0;
+  else if constexpr (std::is_same_v<Type, float>)
+    return std::bit_cast<float>(static_cast<u32>(word));
+  else if constexpr (std::is_same_v<Type, double>)
+    return std::bit_cast<double>(word);
+  else
+    return static_cast<Type>(word);
 }
 
 /// Signed numbers keep their sign in the whole word: who reads it takes as many bits as it has.
 template <class Type>
 Word word_of(Type value) noexcept {
-  if constexpr (std::is_same_v<Type, float>) return std::bit_cast<u32>(value);
-  else if constexpr (std::is_same_v<Type, double>) return std::bit_cast<u64>(value);
-  else return static_cast<Word>(value);
+  if constexpr (std::is_same_v<Type, float>)
+    return std::bit_cast<u32>(value);
+  else if constexpr (std::is_same_v<Type, double>)
+    return std::bit_cast<u64>(value);
+  else
+    return static_cast<Word>(value);
 }
 
 template <class Type>
@@ -47,7 +54,9 @@ struct Applied<function, Result (*)(Operands...)> {
   static void call(Word* file, const Slot* slots, std::index_sequence<at...>) {
     file[slots[0]] = word_of<Result>(function(value_of<Operands>(file[slots[at + 1]])...));
   }
-  static void apply(Word* file, const Slot* slots) { call(file, slots, std::index_sequence_for<Operands...>{}); }
+  static void apply(Word* file, const Slot* slots) {
+    call(file, slots, std::index_sequence_for<Operands...>{});
+  }
   static constexpr Operation operation() {
     return {&apply, {bytes_of<Result>, bytes_of<Operands>...}, static_cast<u8>(sizeof...(Operands))};
   }
@@ -136,7 +145,8 @@ void put_bits(Table& table, const std::string& bits) {
   put<[](T a, T b) { return static_cast<T>(a | b); }>(table, "or." + type);
   put<[](T a, T b) { return static_cast<T>(a ^ b); }>(table, "xor." + type);
   put<[](T a) { return static_cast<T>(~a); }>(table, "not." + type);
-  put<[](T a, u32 b) { return b >= sizeof(T) * 8 ? T{0} : static_cast<T>(wide(a) << b); }>(table, "shl." + type);
+  put<[](T a, u32 b) { return b >= sizeof(T) * 8 ? T{0} : static_cast<T>(wide(a) << b); }>(table,
+                                                                                           "shl." + type);
   put<[](T a, u32 b) { return shifted_right(a, b); }>(table, "shr." + type);
   put<[](T a, T b) { return a == b; }>(table, "setp.eq." + type);
   put<[](T a, T b) { return a != b; }>(table, "setp.ne." + type);
@@ -183,9 +193,11 @@ void put_real(Table& table, const std::string& type) {
 
 template <auto function>
 void put_approximate(Table& table, const std::string& name) {
-  put<[](float a) { return canonical(static_cast<float>(function(static_cast<double>(a)))); }>(table, name + ".f32");
-  put<[](float a) { return flushed(canonical(static_cast<float>(function(static_cast<double>(flushed(a)))))); }>(
-      table, name + ".ftz.f32");
+  put<[](float a) { return canonical(static_cast<float>(function(static_cast<double>(a)))); }>(table,
+                                                                                               name + ".f32");
+  put<[](float a) {
+    return flushed(canonical(static_cast<float>(function(static_cast<double>(flushed(a))))));
+  }>(table, name + ".ftz.f32");
 }
 
 template <class From>
@@ -312,10 +324,14 @@ Table make_table() {
   put<[](u32 a, u32 b, u32 c) { return permuted(a, b, c); }>(table, "prmt.b32");
   put_real<float>(table, "f32");
   put_real<double>(table, "f64");
-  put<[](float a, float b, float c) { return canonical(fma_directed<Rounding::down>(a, b, c)); }>(table, "fma.rm.f32");
-  put<[](float a, float b, float c) { return canonical(fma_directed<Rounding::up>(a, b, c)); }>(table, "fma.rp.f32");
-  put<[](float a, float b, float c) { return canonical(fma_directed<Rounding::zero>(a, b, c)); }>(table, "fma.rz.f32");
-  // CONTRACT: a GPU's are off by a few units in the last place; here they are rounded correctly, or nearly so.
+  put<[](float a, float b, float c) { return canonical(fma_directed<Rounding::down>(a, b, c)); }>(
+      table, "fma.rm.f32");
+  put<[](float a, float b, float c) { return canonical(fma_directed<Rounding::up>(a, b, c)); }>(table,
+                                                                                                "fma.rp.f32");
+  put<[](float a, float b, float c) { return canonical(fma_directed<Rounding::zero>(a, b, c)); }>(
+      table, "fma.rz.f32");
+  // CONTRACT: a GPU's are off by a few units in the last place; here they are rounded correctly, or nearly
+  // so.
   put_approximate<[](double a) { return std::exp2(a); }>(table, "ex2.approx");
   put_approximate<[](double a) { return std::log2(a); }>(table, "lg2.approx");
   put_approximate<[](double a) { return 1 / a; }>(table, "rcp.approx");

@@ -11,7 +11,9 @@
 namespace ptx {
 namespace {
 
-constexpr std::size_t round_up(std::size_t value, std::size_t to) { return (value + to - 1) / to * to; }
+constexpr std::size_t round_up(std::size_t value, std::size_t to) {
+  return (value + to - 1) / to * to;
+}
 
 class LoadedModule final : public Module {
  public:
@@ -58,7 +60,8 @@ class Reader {
     const Token& token = now();
     std::uint64_t value = 0;
     for (const char digit : take()) {
-      if (digit < '0' || digit > '9' || value > 0x7fffffffU) throw Refused(token.line, "expected a number", token.text);
+      if (digit < '0' || digit > '9' || value > 0x7fffffffU)
+        throw Refused(token.line, "expected a number", token.text);
       value = value * 10 + static_cast<std::uint64_t>(digit - '0');
     }
     return static_cast<std::uint32_t>(value);
@@ -95,7 +98,8 @@ class ModuleParser {
       const std::string_view word = reader_.take();
       if (word == ".version" || word == ".address_size") {
         const std::string_view value = reader_.take();
-        if (word == ".address_size" && value != "64") throw Refused(token.line, "addresses have 64 bits", value);
+        if (word == ".address_size" && value != "64")
+          throw Refused(token.line, "addresses have 64 bits", value);
       } else if (word == ".target") {
         do {
           (void)reader_.take();
@@ -205,7 +209,8 @@ class ModuleParser {
       program.shared_bytes_ = offset + one.bytes;
       place(names, one, kSpaceBase + offset, Space::shared);
     }
-    const bool dynamic = std::any_of(shared.begin(), shared.end(), [](const Variable& one) { return one.open; });
+    const bool dynamic =
+        std::any_of(shared.begin(), shared.end(), [](const Variable& one) { return one.open; });
     if (dynamic) program.shared_bytes_ = round_up(program.shared_bytes_, open_align);
     for (const Variable& one : shared) {
       if (one.open) place(names, one, kSpaceBase + program.shared_bytes_, Space::shared);
@@ -229,8 +234,10 @@ class ModuleParser {
       const auto bytes = std::uint32_t{one.element_bytes};
       if (!accesses) continue;
       const bool generic = one.space == Space::generic;
-      if (generic || one.space == Space::shared) program.shared_granule = std::min(program.shared_granule, bytes);
-      if (generic || one.space == Space::global) program.global_granule = std::min(program.global_granule, bytes);
+      if (generic || one.space == Space::shared)
+        program.shared_granule = std::min(program.shared_granule, bytes);
+      if (generic || one.space == Space::global)
+        program.global_granule = std::min(program.global_granule, bytes);
     }
     check_registers(program);
   }

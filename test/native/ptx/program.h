@@ -49,7 +49,8 @@ struct Instruction {
   Space space = Space::generic;
   std::uint8_t element_bytes = 0;  ///< Of loads, stores, atomics.
   std::uint8_t elements = 1;       ///< 1, 2 or 4.
-  std::uint8_t destinations = 0;   ///< So many of `slots`, from the first, are written; of loads: all elements.
+  std::uint8_t destinations =
+      0;  ///< So many of `slots`, from the first, are written; of loads: all elements.
   std::uint8_t slots_count = 0;
   bool negated = false;   ///< The guard.
   bool extend = false;    ///< A load of signed numbers.
@@ -60,15 +61,27 @@ struct Instruction {
   Slot guard = kNoSlot;
   Slot address = kNoSlot;
   std::array<Slot, 4> slots{kNoSlot, kNoSlot, kNoSlot, kNoSlot};
-  std::int64_t offset = 0;    ///< Of an address.
-  std::uint32_t target = 0;   ///< Of a branch; what a check or mark belongs to.
+  std::int64_t offset = 0;   ///< Of an address.
+  std::uint32_t target = 0;  ///< Of a branch; what a check or mark belongs to.
   std::uint32_t line = 0;
 
   [[nodiscard]] std::uint32_t bytes() const noexcept { return std::uint32_t{element_bytes} * elements; }
 };
 
 enum class Special : std::uint8_t {
-  tid_x, tid_y, tid_z, ntid_x, ntid_y, ntid_z, ctaid_x, ctaid_y, ctaid_z, nctaid_x, nctaid_y, nctaid_z, laneid,
+  tid_x,
+  tid_y,
+  tid_z,
+  ntid_x,
+  ntid_y,
+  ntid_z,
+  ctaid_x,
+  ctaid_y,
+  ctaid_z,
+  nctaid_x,
+  nctaid_y,
+  nctaid_z,
+  laneid,
   warpid,
 };
 
@@ -98,7 +111,8 @@ class Program final : public Kernel {
   std::uint32_t global_granule = 16;
 };
 
-/// Puts checks before reads of registers that not every path to them has written, and marks after their writes.
+/// Puts checks before reads of registers that not every path to them has written, and marks after their
+/// writes.
 void check_registers(Program& program);
 
 }  // namespace ptx
