@@ -79,6 +79,8 @@ TRT_ASR_DEVICE void decide_row(const TrtAsrDecide& args, int index, DecideShared
     TrtAsrDecodeRow& row = args.rows[index];
     row.label = -1;
     shared.wanted = is_unfinished(row) ? 1 : 0;
+    // Read for blank, too, for which nothing is added up.
+    shared.choice.sums[0] = 0;
     if (shared.wanted == 0 && args.candidates != nullptr)
       store_token(args.candidates, args.candidates_i64, index, row.last_token);
   });
