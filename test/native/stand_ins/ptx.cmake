@@ -7,8 +7,7 @@ if(NOT TARGET trt_asr_cuda)
 endif()
 set(library "${CMAKE_SOURCE_DIR}/native/engine/cuda/library")
 add_library(ptx_cuda MODULE ${library}/failure.cpp ${library}/library.cpp ${library}/runtime.cpp
-  ${library}/kernels.cu ${library}/search.cu ${host_calls}
-  stand_ins/ptx_counts.cpp stand_ins/ptx_cudart.cpp stand_ins/ptx_launch.cpp stand_ins/ptx_module.cpp)
+  ${library}/kernels.cu ${library}/search.cu ${ptx_runtime})
 target_include_directories(ptx_cuda PRIVATE ${CMAKE_SOURCE_DIR}/native)
 target_include_directories(ptx_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 target_compile_options(ptx_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror> $<$<COMPILE_LANGUAGE:CUDA>:--no-compress>)
@@ -23,3 +22,10 @@ foreach(file libcuda.so.1 libtrt_asr_tensorrt_11.so libnvinfer.so.11 libtrt_asr_
 endforeach()
 add_custom_command(TARGET ptx_cuda POST_BUILD ${ptx_links} VERBATIM)
 add_dependencies(ptx_cuda host_driver host_tensorrt host_version)
+
+# The kernels' cases of tools/gpu-validate, in a program of the tests.
+set(validate "${CMAKE_SOURCE_DIR}/tools/gpu-validate/native")
+target_sources(ptx_kernels_test PRIVATE ${validate}/counts.cpp ${validate}/job.cpp ${validate}/kernels.cpp ${validate}/kernels_moves.cpp
+  ${validate}/kernels_search.cpp ${validate}/kernels_search_time.cpp ${validate}/kernels_transducer.cpp ${validate}/lockstep.cpp)
+target_compile_definitions(ptx_kernels_test PRIVATE TRT_ASR_GPU_STAND_INS="${ptx_stand_ins}")
+add_dependencies(ptx_kernels_test ptx_cuda)
