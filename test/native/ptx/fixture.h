@@ -1,6 +1,7 @@
 #pragma once
 // Kernels of a few lines for the machine's tests.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -60,14 +61,22 @@ inline std::string kernel_of(const std::string& body) {
          "\n  ret;\n}\n";
 }
 
+/// What a message says of the body's first line.
+inline std::string first_line() {
+  const std::string before = kernel_of("#");
+  return "line " +
+         std::to_string(1 + std::count(before.begin(),
+                                       before.begin() + static_cast<std::ptrdiff_t>(before.find('#')), '\n'));
+}
+
 struct Run {
   std::string finding;
   std::vector<std::uint32_t> data;
 };
 
 struct Setting {
-  ptx::Extent grid;
-  ptx::Extent block;
+  ptx::Extent grid{};
+  ptx::Extent block{};
   std::uint64_t seed = 0;
   std::vector<std::uint32_t> data = std::vector<std::uint32_t>(1024);
   std::size_t dynamic_shared_bytes = 64;

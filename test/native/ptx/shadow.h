@@ -99,6 +99,9 @@ class GlobalShadow {
   [[nodiscard]] bool ordered(const Access& before, const Touch& touch) const {
     return before.segment == 0 || order_.ordered(before.segment, before.thread, touch.thread);
   }
+  [[nodiscard]] bool many_now(const Access& access) const {
+    return access.many != 0 && access.segment >= order_.epoch_first();
+  }
   void note_reader(Readers& readers, const Access& reader) const;
 
   Memory& memory_;
