@@ -1,6 +1,6 @@
 // What one thread does between two barriers.
 
-#include "ptx/execution.h"
+#include "execution.h"
 
 #include <bit>
 #include <cstring>

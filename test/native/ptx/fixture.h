@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "check.h"
-#include "ptx/machine.h"
+#include "machine.h"
 
 namespace ptx_fixture {
 

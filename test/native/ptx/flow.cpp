@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "ptx/program.h"
+#include "program.h"
 
 namespace ptx {
 namespace {

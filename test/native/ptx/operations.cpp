@@ -1,4 +1,4 @@
-#include "ptx/operations.h"
+#include "operations.h"
 
 #include <algorithm>
 #include <bit>
@@ -6,7 +6,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "ptx/number.h"
+#include "number.h"
 
 namespace ptx {
 namespace {

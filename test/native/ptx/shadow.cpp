@@ -1,4 +1,4 @@
-#include "ptx/shadow.h"
+#include "shadow.h"
 
 #include <algorithm>
 

@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "ptx/machine.h"
-#include "ptx/order.h"
+#include "machine.h"
+#include "order.h"
 
 namespace ptx {
 

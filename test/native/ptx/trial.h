@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "check.h"
-#include "ptx/fixture.h"
+#include "fixture.h"
 
 namespace ptx_fixture {
 
