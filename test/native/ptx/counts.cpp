@@ -1,4 +1,4 @@
-#include "ptx/counts.h"
+#include "counts.h"
 
 #include <algorithm>
 #include <array>

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "ptx/machine.h"
+#include "machine.h"
 
 namespace ptx {
 

@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "ptx/lexer.h"
-#include "ptx/operations.h"
-#include "ptx/program.h"
+#include "lexer.h"
+#include "operations.h"
+#include "program.h"
 
 namespace ptx {
 

@@ -1,6 +1,6 @@
 // What one thread does between two barriers.
 
-#include "ptx/execution.h"
+#include "execution.h"
 
 #include <bit>
 #include <cstring>
@@ -128,9 +128,11 @@ std::byte* Execution::resolve(const Instruction& one, Word* file, bool writes) {
   if (found == nullptr) {
     fail("an address of " + std::to_string(bytes) + " bytes that are not there, " + hexadecimal(address));
   }
+  if (one.acquires) order_.acquire(address, thread_);
   const auto conflict =
       writes ? global_shadow_.write(address, bytes, touch) : global_shadow_.read(address, bytes, touch);
   if (conflict) fail(*conflict);
+  if (one.releases) order_.release(address, thread_);
   if (log_ && !touch.atomic) log_->note(false, code_, address, bytes);
   return found;
 }
@@ -151,10 +153,6 @@ void Execution::store(const Instruction& one, Word* file) {
 
 void Execution::atomic(const Instruction& one, Word* file) {
   std::byte* const at = resolve(one, file, true);
-  const auto address = static_cast<std::uint64_t>(std::bit_cast<std::uintptr_t>(at));
-  // Shared memory is one block's alone: there is no other one to acquire from.
-  const bool ours = !shared_.empty() && at >= shared_.data() && at <= &shared_.back();
-  if (one.acquires && !ours) order_.acquire(address, thread_);
   constexpr Slot kSlots[] = {0, 1, 2, 3};
   Word words[4] = {0, loaded(at, one.element_bytes, false), 0, 0};
   for (std::size_t operand = 1; operand < one.slots_count; ++operand)
@@ -162,7 +160,6 @@ void Execution::atomic(const Instruction& one, Word* file) {
   one.apply(words, kSlots);
   stored(at, words[0], one.element_bytes);
   file[one.slots[0]] = words[1];
-  if (one.releases && !ours) order_.release(address, thread_);
 }
 
 void Execution::run_thread(std::uint32_t index) {
@@ -176,7 +173,7 @@ void Execution::run_thread(std::uint32_t index) {
     const Instruction& one = code[at];
     ++executed;
     if (one.guard != kNoSlot && (file[one.guard] != 0) == one.negated) {
-      if (one.kind == Kind::mark_written) --executed;
+      if (one.kind == Kind::mark_written || one.kind == Kind::check_written) --executed;
       continue;
     }
     switch (one.kind) {

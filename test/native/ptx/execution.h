@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "ptx/counts.h"
-#include "ptx/program.h"
-#include "ptx/shadow.h"
+#include "counts.h"
+#include "program.h"
+#include "shadow.h"
 
 namespace ptx {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "ptx/program.h"
+#include "program.h"
 
 namespace ptx {
 namespace {
@@ -104,11 +104,11 @@ void check_registers(Program& program) {
   std::vector<Instruction> with;
   std::vector<std::string> texts;
   std::vector<std::uint32_t> moved(size);
-  const auto add = [&](Kind kind, std::size_t of, Slot mark) {
+  const auto add = [&](Kind kind, std::size_t of, Slot mark, bool guarded) {
     Instruction one;
     one.kind = kind;
     one.line = code[of].line;
-    one.guard = kind == Kind::mark_written ? code[of].guard : kNoSlot;
+    one.guard = guarded ? code[of].guard : kNoSlot;
     one.negated = code[of].negated;
     one.slots[0] = mark;
     with.push_back(one);
@@ -116,12 +116,13 @@ void check_registers(Program& program) {
   };
   for (std::size_t at = 0; at < size; ++at) {
     moved[at] = static_cast<std::uint32_t>(with.size());
-    for (const Slot slot : checks[at]) add(Kind::check_written, at, mark_of[slot]);
+    // What is not executed reads nothing but its guard, which comes first.
+    for (const Slot slot : checks[at]) add(Kind::check_written, at, mark_of[slot], slot != code[at].guard);
     with.push_back(code[at]);
     texts.push_back(program.texts[at]);
     for (std::size_t written = 0; written < code[at].destinations; ++written) {
       if (mark_of[code[at].slots[written]] != kNoSlot)
-        add(Kind::mark_written, at, mark_of[code[at].slots[written]]);
+        add(Kind::mark_written, at, mark_of[code[at].slots[written]], true);
     }
   }
   for (Instruction& one : with) {

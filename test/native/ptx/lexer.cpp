@@ -1,4 +1,4 @@
-#include "ptx/lexer.h"
+#include "lexer.h"
 
 #include <algorithm>
 #include <cctype>

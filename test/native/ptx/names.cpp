@@ -1,4 +1,4 @@
-#include "ptx/decode.h"
+#include "decode.h"
 
 namespace ptx {
 namespace {

@@ -1,4 +1,4 @@
-#include "ptx/operations.h"
+#include "operations.h"
 
 #include <algorithm>
 #include <bit>
@@ -6,7 +6,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "ptx/number.h"
+#include "number.h"
 
 namespace ptx {
 namespace {
@@ -181,7 +181,7 @@ void put_real(Table& table, const std::string& type) {
   put<[](T sign, T size) { return std::copysign(size, sign); }>(table, "copysign." + type);
   put<[](T a, T b) { return canonical(a + b); }>(table, "atom.add." + type);
   put_compare<T>(table, type);
-  put<[](T a, T b) { return !(a != b); }>(table, "setp.equ." + type);
+  put<[](T a, T b) { return !(a < b) && !(b < a); }>(table, "setp.equ." + type);
   put<[](T a, T b) { return a != b; }>(table, "setp.neu." + type);
   put<[](T a, T b) { return !(a >= b); }>(table, "setp.ltu." + type);
   put<[](T a, T b) { return !(a > b); }>(table, "setp.leu." + type);

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "ptx/program.h"
+#include "program.h"
 
 namespace ptx {
 

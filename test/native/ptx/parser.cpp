@@ -4,9 +4,9 @@
 #include <memory>
 #include <unordered_map>
 
-#include "ptx/decode.h"
-#include "ptx/lexer.h"
-#include "ptx/program.h"
+#include "decode.h"
+#include "lexer.h"
+#include "program.h"
 
 namespace ptx {
 namespace {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "ptx/machine.h"
+#include "machine.h"
 
 namespace ptx {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "ptx/execution.h"
+#include "execution.h"
 
 namespace ptx {
 namespace {

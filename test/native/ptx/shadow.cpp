@@ -1,4 +1,4 @@
-#include "ptx/shadow.h"
+#include "shadow.h"
 
 #include <algorithm>
 
@@ -119,7 +119,7 @@ std::optional<Conflict> GlobalShadow::read(std::uint64_t device, std::size_t byt
     if (page.writes != nullptr && page.writes[at].segment != 0) {
       const Access& write = page.writes[at];
       if (touch.constant) return conflict("ld.global.nc of memory that this launch writes", write);
-      if (!ordered(write, touch)) {
+      if (!ordered(write, touch) || many_now(write)) {
         return conflict("a race: global memory is read that another thread writes, and nothing orders them",
                         write);
       }
@@ -137,22 +137,25 @@ std::optional<Conflict> GlobalShadow::write(std::uint64_t device, std::size_t by
   const std::size_t end = first + (bytes + granule_ - 1) / granule_;
   for (std::size_t at = first; at < end; ++at) {
     Access& write = page.writes[at];
-    if (!ordered(write, touch) && !(write.atomic != 0 && touch.atomic)) {
+    const bool alone = ordered(write, touch) && !many_now(write);
+    const bool both_atomic = write.atomic != 0 && touch.atomic;
+    if (!alone && !both_atomic) {
       return conflict("a race: two threads write the same global memory, and nothing orders them", write);
     }
     if (page.reads != nullptr) {
       for (const Access& read : page.reads[at]) {
         if (read.constant != 0)
           return conflict("memory is written that this launch reads by ld.global.nc", read);
-        const bool another = read.many != 0 && read.segment >= order_.epoch_first();
-        if (!ordered(read, touch) || another) {
+        if (!ordered(read, touch) || many_now(read)) {
           return conflict(
               "a race: global memory is written that another thread reads, and nothing orders them", read);
         }
       }
     }
-    // Atomic only where all writes that nothing has ordered since are.
-    const bool plain_before = write.segment >= order_.epoch_first() && write.atomic == 0;
+    if (!alone && write.segment < order_.epoch_first()) continue;  // The one that nothing orders tells more.
+    // A block's plain write stays one for the others, whatever it does after.
+    const bool plain_before = write.segment >= order_.block_first() && write.atomic == 0;
+    write.many = alone ? 0 : 1;
     write.segment = order_.segment();
     write.code = touch.code & (kCodeMax - 1);
     write.thread = touch.thread & (kThreadsMax - 1);

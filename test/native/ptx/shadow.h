@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "ptx/machine.h"
-#include "ptx/order.h"
+#include "machine.h"
+#include "order.h"
 
 namespace ptx {
 
@@ -98,6 +98,9 @@ class GlobalShadow {
   [[nodiscard]] Conflict conflict(const char* what, const Access& other) const;
   [[nodiscard]] bool ordered(const Access& before, const Touch& touch) const {
     return before.segment == 0 || order_.ordered(before.segment, before.thread, touch.thread);
+  }
+  [[nodiscard]] bool many_now(const Access& access) const {
+    return access.many != 0 && access.segment >= order_.epoch_first();
   }
   void note_reader(Readers& readers, const Access& reader) const;
 

@@ -1,3 +1,11 @@
+# The CUDA runtime of the host, over the machine that runs PTX. Its own test needs no nvcc.
+set(ptx_runtime ${host_calls} stand_ins/ptx_counts.cpp stand_ins/ptx_cudart.cpp stand_ins/ptx_launch.cpp stand_ins/ptx_module.cpp)
+if(TRT_ASR_CUDA_HEADERS)
+  target_sources(ptx_runtime_test PRIVATE ${ptx_runtime})
+  target_include_directories(ptx_runtime_test SYSTEM PRIVATE ${TRT_ASR_CUDA_HEADERS})
+  target_link_libraries(ptx_runtime_test PRIVATE ptx_machine)
+endif()
+
 # A folder of stand-ins whose CUDA library is the real one, host code and kernels: nvcc compiles the kernels to PTX alone, which a
 # machine on the host runs. The other stand-ins in it are those of the GPU's host side.
 set(ptx_stand_ins "${CMAKE_CURRENT_BINARY_DIR}/stand_ins/ptx")
@@ -27,5 +35,7 @@ add_dependencies(ptx_cuda host_driver host_tensorrt host_version)
 set(validate "${CMAKE_SOURCE_DIR}/tools/gpu-validate/native")
 target_sources(ptx_kernels_test PRIVATE ${validate}/counts.cpp ${validate}/job.cpp ${validate}/kernels.cpp ${validate}/kernels_moves.cpp
   ${validate}/kernels_search.cpp ${validate}/kernels_search_time.cpp ${validate}/kernels_transducer.cpp ${validate}/lockstep.cpp)
+# WHY: one compile of what all of them include takes a third of nine.
+set_target_properties(ptx_kernels_test PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
 target_compile_definitions(ptx_kernels_test PRIVATE TRT_ASR_GPU_STAND_INS="${ptx_stand_ins}")
 add_dependencies(ptx_kernels_test ptx_cuda)
