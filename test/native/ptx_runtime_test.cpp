@@ -1,7 +1,5 @@
 // The CUDA runtime of the host, under kernels written by hand: what a driver would refuse is refused, what a
 // kernel does wrong fails its stream, and a graph does again what was captured.
-#include <cuda_runtime_api.h>
-
 #include <array>
 #include <cstring>
 #include <utility>
@@ -9,6 +7,7 @@
 
 #include "check.h"
 #include "stand_ins/host_calls.h"
+#include "stand_ins/ptx_launch.h"
 
 extern "C" {
 void** __cudaRegisterFatBinary(void* binary);
