@@ -1,5 +1,6 @@
 #pragma once
-// The test framework: CASE defines a test, CHECK records a failure and goes on, REQUIRE ends the case.
+// The test framework: CASE defines a test, CHECK records a failure and goes on, REQUIRE ends the case. A
+// program's arguments are parts of the names of those cases that are to be run; without any, all are.
 
 #include <cstdio>
 #include <cstdlib>
@@ -65,9 +66,17 @@ std::string message_of(const Outcome& outcome) {
     }                                                                                         \
   } while (false)
 
-int main() {
+int main(int count, char** arguments) {
+  const auto is_wanted = [&](const std::string& name) {
+    for (int i = 1; i < count; ++i)
+      if (name.find(arguments[i]) != std::string::npos) return true;
+    return count == 1;
+  };
+  std::size_t run_cases = 0;
   int failed_cases = 0;
   for (const auto& test : check::cases()) {
+    if (!is_wanted(test.name)) continue;
+    ++run_cases;
     const int before = check::failures;
     std::printf("  %s\n", test.name);
     try {
@@ -76,6 +85,6 @@ int main() {
     }
     if (check::failures != before) ++failed_cases;
   }
-  std::printf("%zu cases, %d failed\n", check::cases().size(), failed_cases);
-  return check::cases().empty() || failed_cases != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+  std::printf("%zu cases, %d failed\n", run_cases, failed_cases);
+  return run_cases == 0 || failed_cases != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

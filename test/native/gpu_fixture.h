@@ -19,7 +19,11 @@ namespace gpu_fixture {
 namespace fs = std::filesystem;
 using trt_asr::Precision;
 
-inline const std::string stand_ins = TRT_ASR_GPU_STAND_INS;
+/// The folder of the stand-ins, or another one that the environment names.
+inline const std::string stand_ins = [] {
+  const char* const named = std::getenv("TRT_ASR_TEST_STAND_INS");
+  return std::string(named != nullptr ? named : TRT_ASR_GPU_STAND_INS);
+}();
 
 /// A library of the stand-ins, loaded.
 inline void* open(const std::string& file) {

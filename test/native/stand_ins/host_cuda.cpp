@@ -1,11 +1,11 @@
-// The table of the CUDA stand-in; see host_cuda.h.
+// The calls of the CUDA stand-in but for the kernels; see host_cuda.h.
 #include <atomic>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
-#include "host_kernels.h"
+#include "host_calls.h"
 #include "host_memory.h"
 #include "host_stream.h"
 
@@ -15,6 +15,7 @@ namespace {
 
 // Of the kind that a thread has from its start: another would be allocated by the first call that reads it.
 thread_local int device_now __attribute__((tls_model("initial-exec"))) = 0;
+thread_local Stream* captured_now __attribute__((tls_model("initial-exec"))) = nullptr;
 std::atomic<long> pageable{0};
 std::atomic<long> launches{0};
 std::atomic<long> captures{0};
@@ -77,22 +78,36 @@ std::int32_t prepare(TrtAsrFailure*) {
   return TRT_ASR_OK;
 }
 
+/// CUDA lets a thread that captures neither claim memory nor give it back.
+bool ends_capture() {
+  if (captured_now == nullptr) return false;
+  captured_now->capture_failed = true;
+  HostMemory::get().fault("memory was claimed or given back while a stream was captured");
+  return true;
+}
+
 std::int32_t device_alloc(std::size_t bytes, void** memory, TrtAsrFailure* failure) {
+  *memory = nullptr;
+  if (ends_capture()) return fail(failure, TRT_ASR_INTERNAL, "device memory", "no capture", "one");
   *memory = HostMemory::get().claim_device(bytes);
   if (*memory != nullptr) return TRT_ASR_OK;
   return fail(failure, TRT_ASR_DEVICE_MEMORY, "device memory", "memory", "no room for %zu bytes", bytes);
 }
 
 void device_free(void* memory) {
+  ends_capture();
   HostMemory::get().give_back_device(memory);
 }
 
-std::int32_t pinned_alloc(std::size_t bytes, void** memory, TrtAsrFailure*) {
+std::int32_t pinned_alloc(std::size_t bytes, void** memory, TrtAsrFailure* failure) {
+  *memory = nullptr;
+  if (ends_capture()) return fail(failure, TRT_ASR_INTERNAL, "pinned memory", "no capture", "one");
   *memory = HostMemory::get().claim_pinned(bytes);
   return TRT_ASR_OK;
 }
 
 void pinned_free(void* memory) {
+  ends_capture();
   HostMemory::get().give_back_pinned(memory);
 }
 
@@ -213,6 +228,7 @@ std::int32_t capture_begin(TrtAsrStream stream, TrtAsrFailure* failure) {
   if (captured.capture != nullptr)
     return fail(failure, TRT_ASR_INTERNAL, "capture", "one at a time", "another");
   captured.capture = new Graph;
+  captured_now = &captured;
   captured.capture_failed = std::getenv("STAND_IN_NO_CAPTURE") != nullptr;
   ++captures;
   return TRT_ASR_OK;
@@ -223,6 +239,8 @@ std::int32_t capture_end(TrtAsrStream stream, TrtAsrGraph* graph, TrtAsrFailure*
   Graph* const made = captured.capture;
   captured.capture = nullptr;
   if (made == nullptr) return fail(failure, TRT_ASR_INTERNAL, "capture", "one that began", "none");
+  if (captured_now != &captured) HostMemory::get().fault("a capture ended on another thread than it began");
+  captured_now = nullptr;
   if (captured.capture_failed) {
     delete made;
     return fail(failure, TRT_ASR_INTERNAL, "capture", "calls that can be written down", "one that cannot");
@@ -250,7 +268,9 @@ std::int32_t put(TrtAsrStream stream, Work::Run run, const void* payload, std::s
   return TRT_ASR_OK;
 }
 
-TrtAsrCudaLibrary make_library() {
+}  // namespace
+
+TrtAsrCudaLibrary host_calls() {
   TrtAsrCudaLibrary made{};
   made.struct_size = sizeof made;
   made.abi_version = TRT_ASR_CUDA_ABI;
@@ -277,11 +297,10 @@ TrtAsrCudaLibrary make_library() {
   made.capture_end = capture_end;
   made.graph_launch = graph_launch;
   made.graph_destroy = graph_destroy;
-  add_kernels(made, put);
   return made;
 }
 
-HostCuda make_hooks() {
+HostCuda host_hooks() {
   HostCuda hooks{};
   hooks.put = put;
   hooks.address = [](const void* memory, std::size_t bytes) {
@@ -289,7 +308,6 @@ HostCuda make_hooks() {
   };
   hooks.is_device = [](const void* memory) { return HostMemory::get().is_device(memory); };
   hooks.fault = [](const char* what) { HostMemory::get().fault(what); };
-  hooks.refuse_moves = refuse_moves;
   hooks.blocks_claimed = [] { return HostMemory::get().claimed.load(); };
   hooks.blocks_live = [] { return HostMemory::get().live.load(); };
   hooks.device_bytes_live = [] { return HostMemory::get().device_bytes_live(); };
@@ -301,16 +319,8 @@ HostCuda make_hooks() {
   return hooks;
 }
 
-}  // namespace
+std::int32_t current_device() noexcept {
+  return device_now;
+}
 
 }  // namespace stand_in
-
-extern "C" __attribute__((visibility("default"))) const TrtAsrCudaLibrary* trt_asr_cuda_library() {
-  static const TrtAsrCudaLibrary library = stand_in::make_library();
-  return &library;
-}
-
-extern "C" __attribute__((visibility("default"))) const stand_in::HostCuda* stand_in_host_cuda() {
-  static const stand_in::HostCuda hooks = stand_in::make_hooks();
-  return &hooks;
-}

@@ -94,6 +94,7 @@ void HostMemory::release(Blocks& blocks, void* memory, const char* what) {
   const Block& block = found->second;
   if (!is_whole(block.data - canary_bytes) || !is_whole(block.data + block.bytes))
     fault("something wrote beside a block");
+  ++generation_;
   blocks.erase(found);
   --live;
 }
@@ -141,6 +142,14 @@ void* HostMemory::address(const void* memory, std::size_t bytes) {
   if (block != nullptr) return block->data + offset;
   fault("a device address beyond its block, or of a block that was given back");
   return nullptr;
+}
+
+HostMemory::Extent HostMemory::extent_of(std::uintptr_t address) const {
+  const auto* const memory = reinterpret_cast<const void*>(address);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::size_t offset = 0;
+  const Block* const block = find(is_device(memory) ? device_ : pinned_, memory, 1, &offset);
+  return block == nullptr ? Extent{} : Extent{address - offset, block->bytes, block->data};
 }
 
 std::size_t HostMemory::device_bytes_live() const {

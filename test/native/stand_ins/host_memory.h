@@ -24,6 +24,16 @@ class HostMemory {
   [[nodiscard]] bool is_device(const void* memory) const noexcept;
   [[nodiscard]] bool is_pinned(const void* memory, std::size_t bytes) const;
   void* address(const void* memory, std::size_t bytes);
+  /// A block of device or of pinned memory.
+  struct Extent {
+    std::uintptr_t begin = 0;  ///< What it is called.
+    std::size_t bytes = 0;     ///< 0: there is none.
+    std::byte* data = nullptr;
+  };
+  /// The block that an address lies in. No fault when there is none: that is the caller's to tell.
+  [[nodiscard]] Extent extent_of(std::uintptr_t address) const;
+  /// Another number after every block that was given back.
+  [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
   void fault(const char* what);
 
   std::atomic<long> claimed{0};
@@ -51,6 +61,7 @@ class HostMemory {
   std::uintptr_t begin_ = 0;
   std::uintptr_t next_ = 0;
   std::size_t device_bytes_ = 0;
+  std::atomic<std::uint64_t> generation_{0};
   char last_fault_[256] = "";
 };
 

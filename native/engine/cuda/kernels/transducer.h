@@ -80,6 +80,8 @@ TRT_ASR_DEVICE void decide_row(const TrtAsrDecide& args, int index, DecideShared
     row.label = -1;
     shared.wanted = is_unfinished(row) ? 1 : 0;
     if (shared.wanted == 0 && args.candidates != nullptr) args.candidates[index] = row.last_token;
+    // Read for blank, too, for which nothing is added up.
+    shared.choice.sums[0] = 0;
   });
   if (shared.wanted == 0) return;
   const Number* logits = static_cast<const Number*>(args.logits) + index * args.row_stride;

@@ -1,0 +1,88 @@
+#pragma once
+// Runs kernels as the compiler wrote them, in PTX, on the host: thread by thread, from barrier to barrier.
+// Finds what a GPU would not forgive and a host body cannot show: races of shared memory, barriers that not
+// every thread reaches, addresses that are not there or not aligned, shared memory that nobody wrote.
+//
+// It says nothing of ptxas, of times, or of the last bits of ex2.approx and its kind.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ptx {
+
+/// Where a program's global addresses lead.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  /// Host address of `bytes` bytes at a device address; null when they are not all there. Called with
+  /// addresses of pinned host memory, too.
+  [[nodiscard]] virtual std::byte* address(std::uint64_t device, std::size_t bytes) noexcept = 0;
+};
+
+struct Extent {
+  std::uint32_t x = 1;
+  std::uint32_t y = 1;
+  std::uint32_t z = 1;
+};
+
+struct Parameter {
+  std::size_t offset = 0;
+  std::size_t bytes = 0;
+};
+
+/// One `.entry` of a module.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  [[nodiscard]] virtual const std::string& name() const noexcept = 0;
+  [[nodiscard]] virtual std::span<const Parameter> parameters() const noexcept = 0;
+  [[nodiscard]] virtual std::size_t parameter_bytes() const noexcept = 0;
+  /// What the kernel declares itself, without the dynamic part.
+  [[nodiscard]] virtual std::size_t shared_bytes() const noexcept = 0;
+  /// Of .maxntid, all axes together; 1024 where there is none.
+  [[nodiscard]] virtual std::uint32_t threads_max() const noexcept = 0;
+};
+
+/// What a launch is given.
+struct Launch {
+  Extent grid;
+  Extent block;
+  std::size_t dynamic_shared_bytes = 0;
+  std::span<const std::byte> parameters;
+  /// Decides in which order blocks, and threads between two barriers, come.
+  std::uint64_t seed = 0;
+};
+
+/// What a run counted, to compare kernels with. A request is what one warp asks for by one instruction.
+struct Counts {
+  std::uint64_t instructions = 0;     ///< Of all threads.
+  std::uint64_t global_requests = 0;  ///< Loads and stores.
+  std::uint64_t global_sectors = 0;   ///< Of 32 bytes, touched by them.
+  std::uint64_t shared_requests = 0;
+  std::uint64_t shared_passes = 0;  ///< One a request where no bank is asked twice for different words.
+  std::uint64_t barriers = 0;       ///< Of all blocks.
+};
+
+class Module {
+ public:
+  /// Null, and why, where the text is not understood: an instruction that the machine does not know is
+  /// refused here and not when it is met.
+  [[nodiscard]] static std::unique_ptr<Module> parse(std::string_view text, std::string& wrong);
+
+  virtual ~Module() = default;
+  /// Null where there is none of this name.
+  [[nodiscard]] virtual const Kernel* find(std::string_view name) const noexcept = 0;
+  [[nodiscard]] virtual std::vector<const Kernel*> kernels() const = 0;
+};
+
+/// Runs all blocks. Empty when nothing was found wrong, else the first finding: what, where (kernel, line of
+/// the text, block, thread) and, for a race, the other one. `counts`, where it is given, is added to.
+[[nodiscard]] std::string run(const Kernel& kernel, const Launch& launch, Memory& memory,
+                              Counts* counts = nullptr);
+
+}  // namespace ptx

@@ -1,0 +1,41 @@
+# The CUDA runtime of the host, over the machine that runs PTX. Its own test needs no nvcc.
+set(ptx_runtime ${host_calls} stand_ins/ptx_counts.cpp stand_ins/ptx_cudart.cpp stand_ins/ptx_launch.cpp stand_ins/ptx_module.cpp)
+if(TRT_ASR_CUDA_HEADERS)
+  target_sources(ptx_runtime_test PRIVATE ${ptx_runtime})
+  target_include_directories(ptx_runtime_test SYSTEM PRIVATE ${TRT_ASR_CUDA_HEADERS})
+  target_link_libraries(ptx_runtime_test PRIVATE ptx_machine)
+endif()
+
+# A folder of stand-ins whose CUDA library is the real one, host code and kernels: nvcc compiles the kernels to PTX alone, which a
+# machine on the host runs. The other stand-ins in it are those of the GPU's host side.
+set(ptx_stand_ins "${CMAKE_CURRENT_BINARY_DIR}/stand_ins/ptx")
+if(NOT TARGET trt_asr_cuda)
+  message(STATUS "Tests over PTX: skipped, no CUDA library is built")
+  return()
+endif()
+set(library "${CMAKE_SOURCE_DIR}/native/engine/cuda/library")
+add_library(ptx_cuda MODULE ${library}/failure.cpp ${library}/library.cpp ${library}/runtime.cpp
+  ${library}/kernels.cu ${library}/search.cu ${ptx_runtime})
+target_include_directories(ptx_cuda PRIVATE ${CMAKE_SOURCE_DIR}/native)
+target_include_directories(ptx_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+target_compile_options(ptx_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror> $<$<COMPILE_LANGUAGE:CUDA>:--no-compress>)
+target_link_libraries(ptx_cuda PRIVATE ptx_machine Threads::Threads)
+target_link_options(ptx_cuda PRIVATE -Wl,-soname,libtrt_asr_cuda.so)
+set_target_properties(ptx_cuda PROPERTIES
+  CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden CUDA_ARCHITECTURES 80-virtual
+  CUDA_RUNTIME_LIBRARY None LINKER_LANGUAGE CXX PREFIX "" SUFFIX "" OUTPUT_NAME libtrt_asr_cuda.so
+  LIBRARY_OUTPUT_DIRECTORY "${ptx_stand_ins}")
+foreach(file libcuda.so.1 libtrt_asr_tensorrt_11.so libnvinfer.so.11 libtrt_asr_onnxruntime.so)
+  list(APPEND ptx_links COMMAND "${CMAKE_COMMAND}" -E create_symlink "${gpu_stand_ins}/${file}" "${ptx_stand_ins}/${file}")
+endforeach()
+add_custom_command(TARGET ptx_cuda POST_BUILD ${ptx_links} VERBATIM)
+add_dependencies(ptx_cuda host_driver host_tensorrt host_version)
+
+# The kernels' cases of tools/gpu-validate, in a program of the tests.
+set(validate "${CMAKE_SOURCE_DIR}/tools/gpu-validate/native")
+target_sources(ptx_kernels_test PRIVATE ${validate}/counts.cpp ${validate}/job.cpp ${validate}/kernels.cpp ${validate}/kernels_moves.cpp
+  ${validate}/kernels_search.cpp ${validate}/kernels_search_time.cpp ${validate}/kernels_transducer.cpp ${validate}/lockstep.cpp)
+# WHY: one compile of what all of them include takes a third of nine.
+set_target_properties(ptx_kernels_test PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+target_compile_definitions(ptx_kernels_test PRIVATE TRT_ASR_GPU_STAND_INS="${ptx_stand_ins}")
+add_dependencies(ptx_kernels_test ptx_cuda)
