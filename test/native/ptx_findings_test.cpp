@@ -125,6 +125,13 @@ CASE("threads of a block share memory from barrier to barrier") {
       {places + "@%p1 st.shared.u32 [own], 5; bar.sync 0; atom.shared.add.u32 %r5, [own], 1; bar.sync 0; "
                 "ld.shared.u32 %r6, [own];",
        "", block},
+      // Where the writer comes last, and has read or written before.
+      {places +
+           "@%p1 st.shared.u32 [own], 5; bar.sync 0; ld.shared.u32 %r5, [own]; @%p1 st.shared.u32 [own], 6;",
+       "a race: shared memory is", blocks(1, 2)},
+      {places + "@%p1 st.shared.u32 [own], 5; bar.sync 0; @%p1 st.shared.u32 [own], 6; atom.shared.add.u32 "
+                "%r5, [own], 1;",
+       "a race: two threads write", blocks(1, 2)},
       // Halves of a word are apart.
       {places + "shl.b32 %r4, %r0, 1; add.s32 %r4, %r4, %r3; st.shared.u16 [%r4], %r0;", "", block},
       {places + "and.b32 %r4, %r0, 6; add.s32 %r4, %r4, %r3; st.shared.u16 [%r4], %r0;", "a race", block},
@@ -152,6 +159,9 @@ CASE("shared memory and registers are written before they are read") {
       {"add.s32 %r5, %r6, 1;", "a register is read"},
       {"st.global.u32 [%rd1], %r6;", "a register is read"},
       {"@%p1 bra DONE; DONE:", "a register is read"},
+      {"ld.global.u32 %r5, [%rd9];", "a register is read"},
+      {"setp.eq.s32 %p1, %r0, 9; @%p1 ret; add.s32 %r5, %r6, 1;", "a register is read"},
+      {"setp.eq.s32 %p1, %r0, 9; @%p1 bra DONE; add.s32 %r5, %r6, 1; DONE:", "a register is read"},
       {"setp.eq.s32 %p1, %r0, 0; @%p1 mov.u32 %r5, 1; @%p1 mov.u32 %r6, %r5;", "", blocks(1, 8)},
       {"setp.eq.s32 %p1, %r0, 0; @%p1 mov.u32 %r5, 1; @!%p1 mov.u32 %r6, %r5;", "a register is read",
        blocks(1, 8)},
@@ -210,6 +220,25 @@ CASE("blocks of a launch write what no other one touches") {
       {"atom.global.or.b32 %r6, [%rd1], 64;", "", grid},
       {places + "atom.global.or.b32 %r6, [%rd1], 64; bar.sync 0; setp.eq.s32 %p2, %r1, 1; @%p2 ld.global.u32 "
                 "%r6, [%rd1];",
+       "a race", grid},
+      // By whichever block it was read.
+      {places + all_of_it +
+           "ld.global.nc.u32 %r6, [%rd1]; setp.eq.s32 %p2, %r1, 2; bar.sync 0; ld.global.u32 %r6, [%rd1]; "
+           "and.pred %p2, %p2, %p1; @%p2 st.global.u32 [%rd1], 1;",
+       "%rd1]", grid},
+      {places + "ld.global.nc.u32 %r6, [%rd3]; bar.sync 0; ld.global.u32 %r6, [%rd3]; bar.sync 0; @%p1 "
+                "st.global.u32 [%rd3], 1;",
+       "reads by ld.global.nc", grid},
+      // Where the last of two is not the only one.
+      {places + "ld.global.u32 %r6, [%rd3]; @%p1 st.global.u32 [%rd3], %r0;", "a race", blocks(1, 2)},
+      {places + "atom.global.or.b32 %r6, [%rd3], 64; @%p1 ld.global.u32 %r6, [%rd3];", "a race",
+       blocks(1, 2)},
+      {places + "atom.global.or.b32 %r6, [%rd3], 64; bar.sync 0; ld.global.u32 %r6, [%rd3];", "", grid},
+      {places + "@%p1 st.global.u32 [%rd3], 5; atom.global.or.b32 %r6, [%rd3], 64;", "a race", blocks(1, 2)},
+      {places + "@%p1 st.global.u32 [%rd3], 5; bar.sync 0; atom.global.or.b32 %r6, [%rd3], 64;", "", grid},
+      {places + "@%p1 bra ONE; bra TWO; ONE: setp.eq.s32 %p2, %r1, 0; @%p2 st.global.u32 [%rd1], 5; TWO: "
+                "bar.sync 0; "
+                "atom.global.or.b32 %r6, [%rd1], 64;",
        "a race", grid},
       // A constant load promises that the launch does not write.
       {"ld.global.nc.u32 %r6, [%rd1];", "", grid},
