@@ -225,12 +225,14 @@ CASE("blocks of a launch write what no other one touches") {
       {places + all_of_it +
            "ld.global.nc.u32 %r6, [%rd1]; setp.eq.s32 %p2, %r1, 2; bar.sync 0; ld.global.u32 %r6, [%rd1]; "
            "and.pred %p2, %p2, %p1; @%p2 st.global.u32 [%rd1], 1;",
-       "%rd1]", grid},
+       "that this launch ", grid},
       {places + "ld.global.nc.u32 %r6, [%rd3]; bar.sync 0; ld.global.u32 %r6, [%rd3]; bar.sync 0; @%p1 "
                 "st.global.u32 [%rd3], 1;",
        "reads by ld.global.nc", grid},
       // Where the last of two is not the only one.
       {places + "ld.global.u32 %r6, [%rd3]; @%p1 st.global.u32 [%rd3], %r0;", "a race", blocks(1, 2)},
+      {places + "ld.global.u32 %r6, [%rd3]; ld.global.u32 %r6, [%rd3]; @%p1 st.global.u32 [%rd3], %r0;",
+       "a race", blocks(1, 2)},
       {places + "atom.global.or.b32 %r6, [%rd3], 64; @%p1 ld.global.u32 %r6, [%rd3];", "a race",
        blocks(1, 2)},
       {places + "atom.global.or.b32 %r6, [%rd3], 64; bar.sync 0; ld.global.u32 %r6, [%rd3];", "", grid},
@@ -297,6 +299,10 @@ CASE("release and acquire hand results from block to block") {
       {text(bar, "atom.add.release.gpu.s32", bar, "ld.global.u32"), "a race: global memory is read", grid},
       {text(bar, "atom.add.acquire.gpu.s32", bar, "ld.global.u32"), "a race: global memory is read", grid},
       {text("", atom, bar, "ld.global.u32"), "a race: global memory is read", grid},
+      {text(bar, "atom.add.release.gpu.s32 %r13, [%rd1], 0; atom.add.acquire.gpu.s32", bar, "ld.global.u32"),
+       "", grid},
+      {text(bar, "atom.add.release.gpu.s32 %r13, [%rd1], 0; atom.add.acquire.cta.s32", bar, "ld.global.u32"),
+       "a race: global memory is read", grid},
   });
   Setting setting = grid;
   const Run run = run_text(kernel_of(text(bar, atom, bar, "ld.global.u32")), setting);
