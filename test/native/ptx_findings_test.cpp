@@ -141,6 +141,10 @@ CASE("threads of a block share memory from barrier to barrier") {
                 "{0, 0, 0, 0};",
        "a race", block},
       // By a generic address.
+      {places +
+           "mov.u64 %rd4, own; cvta.shared.u64 %rd4, %rd4; cvt.u64.u32 %rd5, %r0; add.s64 %rd4, %rd4, %rd5; "
+           "st.u8 [%rd4], %r0; st.shared.u32 [%r2+16], %r0;",
+       "", block},
       {"mov.u64 %rd2, own; cvta.shared.u64 %rd2, %rd2; st.u32 [%rd2], %r0;", "a race", block},
   });
 }
@@ -170,6 +174,11 @@ CASE("shared memory and registers are written before they are read") {
        "", blocks(2, 8)},
       {"setp.eq.s32 %p1, %r0, 0; @%p1 bra ONE; mov.u32 %r5, 1; ONE: mov.u32 %r6, %r5;", "a register is read",
        blocks(1, 8)},
+      {"setp.eq.s32 %p1, %r0, 0; @%p1 bra B; mov.u32 %r5, 1; bra D; B: bra D; D: bra E; E: mov.u32 %r6, %r5;",
+       "a register is read", blocks(1, 8)},
+      {"setp.eq.s32 %p1, %r0, 0; @%p1 bra B; mov.u32 %r5, 1; bra D; B: mov.u32 %r5, 2; bra D; D: bra E; E: "
+       "mov.u32 %r6, %r5;",
+       "", blocks(1, 8)},
       // What another block's thread wrote into its register is not this one's.
       {"setp.eq.s32 %p1, %r1, 0; @%p1 mov.u32 %r5, 1; mov.u32 %r6, %r5;", "a register is read", blocks(2, 1)},
   });
@@ -255,7 +264,7 @@ CASE("blocks of a launch write what no other one touches") {
 CASE("release and acquire hand results from block to block") {
   // Each block writes a word a thread from data + 64 on, counts itself at data, and the last one sums all.
   const auto text = [](const std::string& before, const std::string& atom, const std::string& after,
-                       const std::string& load) {
+                       const std::string& load, const std::string& reset = "st.global.u32 [%rd1], 0;") {
     return places + R"(
     mad.lo.s32 %r5, %r1, 8, %r0;
     mul.wide.u32 %rd4, %r5, 4;
@@ -284,11 +293,13 @@ CASE("release and acquire hand results from block to block") {
     setp.lt.s32 %p3, %r9, 4;
     @%p3 bra LOOP;
     st.global.u32 [%rd2+1024], %r10;
-    @%p1 st.global.u32 [%rd1], 0;
-    DONE:)";
+    @%p1 )" +
+           reset + "\n    DONE:";
   };
   const std::string bar = "bar.sync 0;";
   const std::string atom = "atom.add.acq_rel.gpu.s32";
+  const std::string both = "atom.add.release.gpu.s32 %r13, [%rd1], 0; atom.add.acquire.";
+  const std::string exchange = "atom.global.exch.b32 %r13, [%rd1], 0;";
   const Setting grid = blocks(4, 8);
   try_all({
       {text(bar, atom, bar, "ld.global.cg.u32"), "", grid},
@@ -299,10 +310,10 @@ CASE("release and acquire hand results from block to block") {
       {text(bar, "atom.add.release.gpu.s32", bar, "ld.global.u32"), "a race: global memory is read", grid},
       {text(bar, "atom.add.acquire.gpu.s32", bar, "ld.global.u32"), "a race: global memory is read", grid},
       {text("", atom, bar, "ld.global.u32"), "a race: global memory is read", grid},
-      {text(bar, "atom.add.release.gpu.s32 %r13, [%rd1], 0; atom.add.acquire.gpu.s32", bar, "ld.global.u32"),
-       "", grid},
-      {text(bar, "atom.add.release.gpu.s32 %r13, [%rd1], 0; atom.add.acquire.cta.s32", bar, "ld.global.u32"),
-       "a race: global memory is read", grid},
+      {text(bar, both + "gpu.s32", bar, "ld.global.u32", exchange), "", grid},
+      {text(bar, both + "cta.s32", bar, "ld.global.u32", exchange), "a race: global memory is read", grid},
+      // An acquire releases nothing: what comes after it in another block may come before.
+      {text(bar, both + "gpu.s32", bar, "ld.global.u32"), "a race: two threads write", grid},
   });
   Setting setting = grid;
   const Run run = run_text(kernel_of(text(bar, atom, bar, "ld.global.u32")), setting);
