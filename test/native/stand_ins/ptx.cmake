@@ -39,3 +39,13 @@ target_sources(ptx_kernels_test PRIVATE ${validate}/counts.cpp ${validate}/job.c
 set_target_properties(ptx_kernels_test PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
 target_compile_definitions(ptx_kernels_test PRIVATE TRT_ASR_GPU_STAND_INS="${ptx_stand_ins}")
 add_dependencies(ptx_kernels_test ptx_cuda)
+
+# Cases of other tests once more, with the kernels as nvcc compiled them: from audio through the front end's kernels, an encoder in ONNX
+# Runtime and the search's kernels, as CUDA graphs, to tokens. WHY these: what takes seconds.
+function(trt_asr_over_ptx test)
+  add_test(NAME ${test}_ptx COMMAND ${test}_test ${ARGN})
+  set_tests_properties(${test}_ptx PROPERTIES ENVIRONMENT "TRT_ASR_TEST_STAND_INS=${ptx_stand_ins}")
+  add_dependencies(${test}_test ptx_cuda)
+endfunction()
+trt_asr_over_ptx(gpu_search "a slot goes on" "windows shorter" "a network that is not")
+message(STATUS "Tests over PTX: nvcc ${CMAKE_CUDA_COMPILER_VERSION}")
