@@ -125,6 +125,13 @@ CASE("threads of a block share memory from barrier to barrier") {
       {places + "@%p1 st.shared.u32 [own], 5; bar.sync 0; atom.shared.add.u32 %r5, [own], 1; bar.sync 0; "
                 "ld.shared.u32 %r6, [own];",
        "", block},
+      // Where the writer comes last, and has read or written before.
+      {places +
+           "@%p1 st.shared.u32 [own], 5; bar.sync 0; ld.shared.u32 %r5, [own]; @%p1 st.shared.u32 [own], 6;",
+       "a race: shared memory is", blocks(1, 2)},
+      {places + "@%p1 st.shared.u32 [own], 5; bar.sync 0; @%p1 st.shared.u32 [own], 6; atom.shared.add.u32 "
+                "%r5, [own], 1;",
+       "a race: two threads write", blocks(1, 2)},
       // Halves of a word are apart.
       {places + "shl.b32 %r4, %r0, 1; add.s32 %r4, %r4, %r3; st.shared.u16 [%r4], %r0;", "", block},
       {places + "and.b32 %r4, %r0, 6; add.s32 %r4, %r4, %r3; st.shared.u16 [%r4], %r0;", "a race", block},
@@ -134,6 +141,10 @@ CASE("threads of a block share memory from barrier to barrier") {
                 "{0, 0, 0, 0};",
        "a race", block},
       // By a generic address.
+      {places +
+           "mov.u64 %rd4, own; cvta.shared.u64 %rd4, %rd4; cvt.u64.u32 %rd5, %r0; add.s64 %rd4, %rd4, %rd5; "
+           "st.u8 [%rd4], %r0; st.shared.u32 [%r2+16], %r0;",
+       "", block},
       {"mov.u64 %rd2, own; cvta.shared.u64 %rd2, %rd2; st.u32 [%rd2], %r0;", "a race", block},
   });
 }
@@ -152,6 +163,9 @@ CASE("shared memory and registers are written before they are read") {
       {"add.s32 %r5, %r6, 1;", "a register is read"},
       {"st.global.u32 [%rd1], %r6;", "a register is read"},
       {"@%p1 bra DONE; DONE:", "a register is read"},
+      {"ld.global.u32 %r5, [%rd9];", "a register is read"},
+      {"setp.eq.s32 %p1, %r0, 9; @%p1 ret; add.s32 %r5, %r6, 1;", "a register is read"},
+      {"setp.eq.s32 %p1, %r0, 9; @%p1 bra DONE; add.s32 %r5, %r6, 1; DONE:", "a register is read"},
       {"setp.eq.s32 %p1, %r0, 0; @%p1 mov.u32 %r5, 1; @%p1 mov.u32 %r6, %r5;", "", blocks(1, 8)},
       {"setp.eq.s32 %p1, %r0, 0; @%p1 mov.u32 %r5, 1; @!%p1 mov.u32 %r6, %r5;", "a register is read",
        blocks(1, 8)},
@@ -160,6 +174,11 @@ CASE("shared memory and registers are written before they are read") {
        "", blocks(2, 8)},
       {"setp.eq.s32 %p1, %r0, 0; @%p1 bra ONE; mov.u32 %r5, 1; ONE: mov.u32 %r6, %r5;", "a register is read",
        blocks(1, 8)},
+      {"setp.eq.s32 %p1, %r0, 0; @%p1 bra B; mov.u32 %r5, 1; bra D; B: bra D; D: bra E; E: mov.u32 %r6, %r5;",
+       "a register is read", blocks(1, 8)},
+      {"setp.eq.s32 %p1, %r0, 0; @%p1 bra B; mov.u32 %r5, 1; bra D; B: mov.u32 %r5, 2; bra D; D: bra E; E: "
+       "mov.u32 %r6, %r5;",
+       "", blocks(1, 8)},
       // What another block's thread wrote into its register is not this one's.
       {"setp.eq.s32 %p1, %r1, 0; @%p1 mov.u32 %r5, 1; mov.u32 %r6, %r5;", "a register is read", blocks(2, 1)},
   });
@@ -211,6 +230,27 @@ CASE("blocks of a launch write what no other one touches") {
       {places + "atom.global.or.b32 %r6, [%rd1], 64; bar.sync 0; setp.eq.s32 %p2, %r1, 1; @%p2 ld.global.u32 "
                 "%r6, [%rd1];",
        "a race", grid},
+      // By whichever block it was read.
+      {places + all_of_it +
+           "ld.global.nc.u32 %r6, [%rd1]; setp.eq.s32 %p2, %r1, 2; bar.sync 0; ld.global.u32 %r6, [%rd1]; "
+           "and.pred %p2, %p2, %p1; @%p2 st.global.u32 [%rd1], 1;",
+       "that this launch ", grid},
+      {places + "ld.global.nc.u32 %r6, [%rd3]; bar.sync 0; ld.global.u32 %r6, [%rd3]; bar.sync 0; @%p1 "
+                "st.global.u32 [%rd3], 1;",
+       "reads by ld.global.nc", grid},
+      // Where the last of two is not the only one.
+      {places + "ld.global.u32 %r6, [%rd3]; @%p1 st.global.u32 [%rd3], %r0;", "a race", blocks(1, 2)},
+      {places + "ld.global.u32 %r6, [%rd3]; ld.global.u32 %r6, [%rd3]; @%p1 st.global.u32 [%rd3], %r0;",
+       "a race", blocks(1, 2)},
+      {places + "atom.global.or.b32 %r6, [%rd3], 64; @%p1 ld.global.u32 %r6, [%rd3];", "a race",
+       blocks(1, 2)},
+      {places + "atom.global.or.b32 %r6, [%rd3], 64; bar.sync 0; ld.global.u32 %r6, [%rd3];", "", grid},
+      {places + "@%p1 st.global.u32 [%rd3], 5; atom.global.or.b32 %r6, [%rd3], 64;", "a race", blocks(1, 2)},
+      {places + "@%p1 st.global.u32 [%rd3], 5; bar.sync 0; atom.global.or.b32 %r6, [%rd3], 64;", "", grid},
+      {places + "@%p1 bra ONE; bra TWO; ONE: setp.eq.s32 %p2, %r1, 0; @%p2 st.global.u32 [%rd1], 5; TWO: "
+                "bar.sync 0; "
+                "atom.global.or.b32 %r6, [%rd1], 64;",
+       "a race", grid},
       // A constant load promises that the launch does not write.
       {"ld.global.nc.u32 %r6, [%rd1];", "", grid},
       {places + all_of_it + "st.global.u32 [%rd4], %r0; ld.global.nc.u32 %r6, [%rd4];",
@@ -224,7 +264,7 @@ CASE("blocks of a launch write what no other one touches") {
 CASE("release and acquire hand results from block to block") {
   // Each block writes a word a thread from data + 64 on, counts itself at data, and the last one sums all.
   const auto text = [](const std::string& before, const std::string& atom, const std::string& after,
-                       const std::string& load) {
+                       const std::string& load, const std::string& reset = "st.global.u32 [%rd1], 0;") {
     return places + R"(
     mad.lo.s32 %r5, %r1, 8, %r0;
     mul.wide.u32 %rd4, %r5, 4;
@@ -253,11 +293,13 @@ CASE("release and acquire hand results from block to block") {
     setp.lt.s32 %p3, %r9, 4;
     @%p3 bra LOOP;
     st.global.u32 [%rd2+1024], %r10;
-    @%p1 st.global.u32 [%rd1], 0;
-    DONE:)";
+    @%p1 )" +
+           reset + "\n    DONE:";
   };
   const std::string bar = "bar.sync 0;";
   const std::string atom = "atom.add.acq_rel.gpu.s32";
+  const std::string both = "atom.add.release.gpu.s32 %r13, [%rd1], 0; atom.add.acquire.";
+  const std::string exchange = "atom.global.exch.b32 %r13, [%rd1], 0;";
   const Setting grid = blocks(4, 8);
   try_all({
       {text(bar, atom, bar, "ld.global.cg.u32"), "", grid},
@@ -268,6 +310,10 @@ CASE("release and acquire hand results from block to block") {
       {text(bar, "atom.add.release.gpu.s32", bar, "ld.global.u32"), "a race: global memory is read", grid},
       {text(bar, "atom.add.acquire.gpu.s32", bar, "ld.global.u32"), "a race: global memory is read", grid},
       {text("", atom, bar, "ld.global.u32"), "a race: global memory is read", grid},
+      {text(bar, both + "gpu.s32", bar, "ld.global.u32", exchange), "", grid},
+      {text(bar, both + "cta.s32", bar, "ld.global.u32", exchange), "a race: global memory is read", grid},
+      // An acquire releases nothing: what comes after it in another block may come before.
+      {text(bar, both + "gpu.s32", bar, "ld.global.u32"), "a race: two threads write", grid},
   });
   Setting setting = grid;
   const Run run = run_text(kernel_of(text(bar, atom, bar, "ld.global.u32")), setting);

@@ -89,7 +89,7 @@ CASE("a module tells what its kernels take") {
 .weak .entry k(.param .u32 k_0, .param .align 8 .b8 k_1[20], .param .u16 k_2)
 .maxntid 8, 4, 2
 {
-  .shared .align 16 .b8 first[20];
+  .shared .align 16 .b8 first[21];
   .shared .f32 second;
   .reg .b32 %r<2>;
   mov.u32 %r0, common;
@@ -106,7 +106,7 @@ CASE("a module tells what its kernels take") {
   CHECK(kernel->parameters().size() == 3 && kernel->parameter_bytes() == 30);
   CHECK(kernel->parameters()[1].offset == 8 && kernel->parameters()[1].bytes == 20);
   CHECK(kernel->parameters()[2].offset == 28);
-  CHECK(kernel->shared_bytes() == 48);  // 20 and 4, then at a multiple of 8 the 24 that it names.
+  CHECK(kernel->shared_bytes() == 56);  // 21, at 24 four, and at 32 the 24 that it names.
 }
 
 CASE("loops, guards and labels lead where they say") {
@@ -220,6 +220,19 @@ CASE("memory of every kind is read and written in every width") {
   CHECK(wide(26) == 0x9ffffffffULL);
 }
 
+CASE("local memory is each thread's own") {
+  const Run run = run_body(R"(
+    .local .align 8 .b8 depot[8];
+    st.local.u32 [depot], %r0;
+    bar.sync 0;
+    ld.local.u32 %r2, [depot];
+    mul.wide.u32 %rd2, %r0, 4;
+    add.s64 %rd2, %rd1, %rd2;
+    st.global.u32 [%rd2], %r2;)",
+                           {.block = {40, 1, 1}});
+  for (std::uint32_t thread = 0; thread < 40; ++thread) CHECK(run.data[thread] == thread);
+}
+
 CASE("seeds decide the order of blocks and of threads, each always the same") {
   // Every thread takes a number, and writes which one it took.
   const std::string body = R"(
@@ -249,6 +262,22 @@ CASE("seeds decide the order of blocks and of threads, each always the same") {
   }
   CHECK(orders.size() == 20);
   CHECK(first_blocks.size() > 3);
+}
+
+CASE("threads come in another order after a barrier") {
+  const std::string number = "atom.global.add.u32 %r2, [%rd1], 1; st.global.u32 [%rd2+4], %r2; ";
+  const std::string again = "atom.global.add.u32 %r2, [%rd1], 1; st.global.u32 [%rd2+68], %r2; ";
+  std::set<std::vector<std::uint32_t>> orders;
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
+    const Run run =
+        run_body("mul.wide.u32 %rd2, %r0, 4; add.s64 %rd2, %rd1, %rd2; " + number + "bar.sync 0; " + again,
+                 {.block = {16, 1, 1}, .seed = seed});
+    orders.insert({run.data.begin() + 1, run.data.begin() + 17});
+    std::vector<std::uint32_t> second(run.data.begin() + 17, run.data.begin() + 33);
+    for (std::uint32_t& one : second) one -= 16;
+    orders.insert(second);
+  }
+  CHECK(orders.size() == 10);
 }
 
 CASE("requests, sectors, passes, barriers and instructions are counted") {
@@ -303,6 +332,13 @@ CASE("requests, sectors, passes, barriers and instructions are counted") {
   CHECK(passes("st.shared.v2.u32 [%r3], {0, 0};", 8) == 2);
   CHECK(passes("st.shared.v4.u32 [%r3], {0, 0, 0, 0};", 16) == 4);
   CHECK(passes("st.shared.v4.u32 [%r3], {0, 0, 0, 0};", 32) == 8);
+  // All threads ask for the same 16 bytes: a quarter of the warp at a time.
+  ptx::Counts counts;
+  (void)run_body(
+      "setp.eq.s32 %p1, %r0, 0; @%p1 st.shared.v4.u32 [own], {1, 2, 3, 4}; bar.sync 0; "
+      "ld.shared.v4.u32 {%r5, %r6, %r7, %r8}, [own];",
+      {.block = {32, 1, 1}, .counts = &counts});
+  CHECK(counts.shared_requests == 2 && counts.shared_passes == 1 + 4);
 }
 
 CASE("what one block acquired from another one it passes on") {

@@ -34,6 +34,7 @@ void CountsLog::note(bool shared, std::uint32_t code, std::uint64_t address, std
 }
 
 /// A pass serves 128 bytes: of wide accesses, a half or a quarter of the warp at a time.
+/// CONTRACT: also where halves ask for the same bytes. WHY: NVIDIA tells of no merging that one may rely on.
 std::uint64_t CountsLog::passes(const Request& request) {
   const std::uint32_t lanes = request.bytes <= kBankBytes ? kWarp : kWarp * 4 / request.bytes;
   std::uint64_t sum = 0;

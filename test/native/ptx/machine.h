@@ -20,7 +20,8 @@ class Memory {
  public:
   virtual ~Memory() = default;
   /// Host address of `bytes` bytes at a device address; null when they are not all there. Called with
-  /// addresses of pinned host memory, too.
+  /// addresses of pinned host memory, too. A run asks for whole pages of 4096 bytes first and remembers where
+  /// they are; where a page is not all there, it asks for each access.
   [[nodiscard]] virtual std::byte* address(std::uint64_t device, std::size_t bytes) noexcept = 0;
 };
 
@@ -80,8 +81,16 @@ class Module {
   [[nodiscard]] virtual std::vector<const Kernel*> kernels() const = 0;
 };
 
-/// Runs all blocks. Empty when nothing was found wrong, else the first finding: what, where (kernel, line of
-/// the text, block, thread) and, for a race, the other one. `counts`, where it is given, is added to.
+/// Runs all blocks, one after the other, their threads in turn from barrier to barrier. Empty when nothing
+/// was found wrong, else the first finding: what, where (kernel, line of the text, block, thread) and, for a
+/// race, the other one. `counts`, where it is given, is added to; after a finding it is not complete.
+///
+/// Wrong is: an address that is not there, not aligned, null, or beyond shared, local or parameter memory;
+/// two threads of a block that touch the same shared memory without a barrier between, one of them writing,
+/// also the same value; the same in global memory, of all threads of the launch, where no barrier of a block
+/// and no release and acquire at gpu scope orders them; ld.global.nc of what the launch writes before or
+/// after; shared memory or a register that is read and was not written; a barrier that a thread of the block
+/// does not reach; an integer divided by zero; a loop without an end.
 [[nodiscard]] std::string run(const Kernel& kernel, const Launch& launch, Memory& memory,
                               Counts* counts = nullptr);
 

@@ -59,7 +59,6 @@ class Order {
   }
 
   [[nodiscard]] Segment segment() const noexcept { return segment_; }
-  [[nodiscard]] Segment block_first() const noexcept { return block_first_; }
   [[nodiscard]] Segment epoch_first() const noexcept { return epoch_first_; }
   /// The how manyth block of the run.
   [[nodiscard]] std::uint32_t serial_of(Segment segment) const noexcept { return owners_[segment]; }

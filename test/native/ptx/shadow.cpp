@@ -104,62 +104,62 @@ void GlobalShadow::note_reader(Readers& readers, const Access& reader) const {
   newest = next;
 }
 
+GlobalShadow::Access GlobalShadow::access_of(const Touch& touch) const {
+  Access access;
+  access.segment = order_.segment();
+  access.code = touch.code & (kCodeMax - 1);
+  access.thread = touch.thread & (kThreadsMax - 1);
+  access.constant = touch.constant ? 1 : 0;
+  return access;
+}
+
 std::optional<Conflict> GlobalShadow::read(std::uint64_t device, std::size_t bytes, const Touch& touch) {
   Page& page = page_of(device);
-  const std::size_t cells = kPageBytes / granule_;
-  if (page.reads == nullptr) page.reads = std::make_unique<Readers[]>(cells);
+  if (page.reads == nullptr) page.reads = std::make_unique<Readers[]>(kPageBytes / granule_);
   const std::size_t first = device % kPageBytes / granule_;
   const std::size_t end = first + (bytes + granule_ - 1) / granule_;
-  Access reader;
-  reader.segment = order_.segment();
-  reader.code = touch.code & (kCodeMax - 1);
-  reader.thread = touch.thread & (kThreadsMax - 1);
-  reader.constant = touch.constant ? 1 : 0;
-  for (std::size_t at = first; at < end; ++at) {
-    if (page.writes != nullptr && page.writes[at].segment != 0) {
-      const Access& write = page.writes[at];
-      if (touch.constant) return conflict("ld.global.nc of memory that this launch writes", write);
-      if (!ordered(write, touch) || many_now(write)) {
+  const Access reader = access_of(touch);
+  for (const Access* const writes : {page.writes.get(), page.atomics.get()}) {
+    for (std::size_t at = first; writes != nullptr && at < end; ++at) {
+      if (touch.constant && writes[at].segment != 0) {
+        return conflict("ld.global.nc of memory that this launch writes", writes[at]);
+      }
+      if (!ordered(writes[at], touch)) {
         return conflict("a race: global memory is read that another thread writes, and nothing orders them",
-                        write);
+                        writes[at]);
       }
     }
-    note_reader(page.reads[at], reader);
   }
+  for (std::size_t at = first; at < end; ++at) note_reader(page.reads[at], reader);
   return std::nullopt;
 }
 
 std::optional<Conflict> GlobalShadow::write(std::uint64_t device, std::size_t bytes, const Touch& touch) {
   Page& page = page_of(device);
-  const std::size_t cells = kPageBytes / granule_;
-  if (page.writes == nullptr) page.writes = std::make_unique<Access[]>(cells);
+  std::unique_ptr<Access[]>& mine = touch.atomic ? page.atomics : page.writes;
+  if (mine == nullptr) mine = std::make_unique<Access[]>(kPageBytes / granule_);
   const std::size_t first = device % kPageBytes / granule_;
   const std::size_t end = first + (bytes + granule_ - 1) / granule_;
   for (std::size_t at = first; at < end; ++at) {
-    Access& write = page.writes[at];
-    const bool alone = ordered(write, touch) && !many_now(write);
-    const bool both_atomic = write.atomic != 0 && touch.atomic;
-    if (!alone && !both_atomic) {
-      return conflict("a race: two threads write the same global memory, and nothing orders them", write);
+    for (const Access* const writes : {page.writes.get(), page.atomics.get()}) {
+      const bool both_atomic = touch.atomic && writes == page.atomics.get();
+      if (writes == nullptr || both_atomic || ordered(writes[at], touch)) continue;
+      return conflict("a race: two threads write the same global memory, and nothing orders them",
+                      writes[at]);
     }
-    if (page.reads != nullptr) {
-      for (const Access& read : page.reads[at]) {
-        if (read.constant != 0)
-          return conflict("memory is written that this launch reads by ld.global.nc", read);
-        if (!ordered(read, touch) || many_now(read)) {
-          return conflict(
-              "a race: global memory is written that another thread reads, and nothing orders them", read);
-        }
+    for (std::size_t reader = 0; page.reads != nullptr && reader < 2; ++reader) {
+      const Access& read = page.reads[at][reader];
+      if (read.constant != 0)
+        return conflict("memory is written that this launch reads by ld.global.nc", read);
+      if (!ordered(read, touch)) {
+        return conflict("a race: global memory is written that another thread reads, and nothing orders them",
+                        read);
       }
     }
-    if (!alone && write.segment < order_.epoch_first()) continue;  // The one that nothing orders tells more.
-    // A block's plain write stays one for the others, whatever it does after.
-    const bool plain_before = write.segment >= order_.block_first() && write.atomic == 0;
-    write.many = alone ? 0 : 1;
-    write.segment = order_.segment();
-    write.code = touch.code & (kCodeMax - 1);
-    write.thread = touch.thread & (kThreadsMax - 1);
-    write.atomic = touch.atomic && !plain_before ? 1 : 0;
+    const bool alone = ordered(mine[at], touch);  // Else both are atomic.
+    if (!alone && mine[at].segment < order_.epoch_first()) continue;
+    mine[at] = access_of(touch);
+    mine[at].many = alone ? 0 : 1;
   }
   return std::nullopt;
 }

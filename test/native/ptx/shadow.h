@@ -81,7 +81,6 @@ class GlobalShadow {
     Segment segment = 0;  ///< 0: none.
     std::uint32_t code : 19 = 0;
     std::uint32_t thread : 10 = 0;
-    std::uint32_t atomic : 1 = 0;
     std::uint32_t constant : 1 = 0;
     std::uint32_t many : 1 = 0;  ///< Another thread of the same block and epoch, too.
   };
@@ -89,19 +88,21 @@ class GlobalShadow {
   /// another order with another seed.
   using Readers = std::array<Access, 2>;
   struct Page {
-    std::byte* host = nullptr;  ///< Where the whole page is there.
-    std::unique_ptr<Access[]> writes;
+    std::byte* host = nullptr;          ///< Where the whole page is there.
+    std::unique_ptr<Access[]> writes;   ///< The last that was not atomic.
+    std::unique_ptr<Access[]> atomics;  ///< The last, or an earlier block's that nothing has ordered since.
     std::unique_ptr<Readers[]> reads;
   };
 
   Page& page_of(std::uint64_t device);
   [[nodiscard]] Conflict conflict(const char* what, const Access& other) const;
+  /// Whether all that an access stands for comes before what a thread does now.
   [[nodiscard]] bool ordered(const Access& before, const Touch& touch) const {
-    return before.segment == 0 || order_.ordered(before.segment, before.thread, touch.thread);
+    if (before.segment == 0) return true;
+    const bool more = before.many != 0 && before.segment >= order_.epoch_first();
+    return !more && order_.ordered(before.segment, before.thread, touch.thread);
   }
-  [[nodiscard]] bool many_now(const Access& access) const {
-    return access.many != 0 && access.segment >= order_.epoch_first();
-  }
+  [[nodiscard]] Access access_of(const Touch& touch) const;
   void note_reader(Readers& readers, const Access& reader) const;
 
   Memory& memory_;
