@@ -18,5 +18,9 @@ CASE("kernels over PTX: what their bodies give, case by case, and nothing that a
   validate::Outcome outcome;
   REQUIRE_OK(validate::run_kernels(job.value(), outcome));
   CHECK_MESSAGE(!outcome.failed(), outcome.document().text());
+  const auto not_loaded =
+      trt_asr::find_symbol<long()>(gpu_fixture::open("libtrt_asr_cuda.so"), "stand_in_kernels_not_loaded");
+  // The part has prepared the library, which loads every kernel there is.
+  CHECK(not_loaded() == 0);
   std::printf("    %s\n", outcome.figures.text().c_str());
 }

@@ -95,7 +95,7 @@ std::int32_t device_alloc(std::size_t bytes, void** memory, TrtAsrFailure* failu
 }
 
 void device_free(void* memory) {
-  ends_capture();
+  if (memory != nullptr) ends_capture();
   HostMemory::get().give_back_device(memory);
 }
 
@@ -107,7 +107,7 @@ std::int32_t pinned_alloc(std::size_t bytes, void** memory, TrtAsrFailure* failu
 }
 
 void pinned_free(void* memory) {
-  ends_capture();
+  if (memory != nullptr) ends_capture();
   HostMemory::get().give_back_pinned(memory);
 }
 
@@ -124,6 +124,7 @@ std::int32_t stream_create(TrtAsrStream* stream, TrtAsrFailure*) {
 }
 
 void stream_destroy(TrtAsrStream stream) {
+  if (captured_now == stream) captured_now = nullptr;
   delete static_cast<Stream*>(stream);
 }
 

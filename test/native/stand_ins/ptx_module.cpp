@@ -5,6 +5,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -125,6 +126,13 @@ Registered* registered(const void* host_function) {
           shared_bytes_default - std::min(shared_bytes_default, kernel.code->shared_bytes());
   }
   return kernel.code == nullptr ? nullptr : &kernel;
+}
+
+long kernels_not_loaded() {
+  Registry& registry = Registry::get();
+  const std::lock_guard<std::mutex> lock(registry.mutex);
+  return std::count_if(registry.kernels.begin(), registry.kernels.end(),
+                       [](const auto& kernel) { return kernel.second.loaded == 0; });
 }
 
 }  // namespace stand_in

@@ -22,5 +22,7 @@ struct Registered {
 /// A kernel by the address of its host function, with its PTX parsed. Null when there is none, or when its
 /// PTX is not understood, which is told on stderr.
 Registered* registered(const void* host_function);
+/// Kernels that no device has been made to load.
+long kernels_not_loaded();
 
 }  // namespace stand_in
