@@ -66,11 +66,11 @@ Result<std::unique_ptr<DeviceGreedy>> DeviceGreedy::open(
   self->batch_.tokens_room = static_cast<std::int32_t>(tokens_room(config.rules, frames_max));
   TRT_ASR_TRY(self->claim());
   if (plans.memory == nullptr) plans.memory = std::make_shared<trt::WorkingMemory>();
-  TRT_ASR_ASSIGN(std::unique_ptr<PlanSteps> one_row, self->open_one_row(plans));
-  TRT_ASR_TRY(self->compute_start(*one_row));
+  TRT_ASR_TRY(self->open_one_row(plans));
+  TRT_ASR_TRY(self->compute_start());
   self->report_.remarks = plans.network_remarks;
-  if (plans.network != nullptr) self->open_kernels(plans, *one_row);
-  TRT_ASR_TRY(self->open_plans(plans, std::move(one_row)));
+  if (plans.network != nullptr) self->open_kernels(plans);
+  TRT_ASR_TRY(self->open_plans(plans));
   self->report_.captured = true;
   for (Size& size : self->sizes_) TRT_ASR_TRY(self->capture(size));
   return self;
@@ -104,7 +104,7 @@ Status DeviceGreedy::claim() noexcept {
 /// size, so that the lane's memory is claimed before it is known which sizes kernels take.
 /// The joint and the predictor of a step run one after the other, launched or in a graph, on the stream that
 /// all of a lane's work is on, so that they and the encoder work in one block.
-Result<std::unique_ptr<PlanSteps>> DeviceGreedy::open_one_row(const DevicePlans& plans) noexcept {
+Status DeviceGreedy::open_one_row(const DevicePlans& plans) noexcept {
   for (const auto& plan : {plans.predictor, plans.joint}) {
     if (plan == nullptr) continue;
     TRT_ASR_REQUIRE(batch_max_of(*plan) >= batch_.batch_max, bad_argument, "decoder batch",
@@ -114,16 +114,27 @@ Result<std::unique_ptr<PlanSteps>> DeviceGreedy::open_one_row(const DevicePlans&
   }
   TRT_ASR_ASSIGN(plan_buffers_, PlanBuffers::claim(batch_));
   const std::vector<std::int32_t> sizes = trt::sizes_up_to(batch_.batch_max);
-  TRT_ASR_ASSIGN(std::unique_ptr<PlanSteps> one_row,
-                 PlanSteps::open(batch_, plans, plan_buffers_, sizes, *plans.memory));
+  TRT_ASR_ASSIGN(one_row_, PlanSteps::open(batch_, plans, plan_buffers_, sizes, *plans.memory));
   TRT_ASR_TRY(plans.memory->claim(device_));
-  TRT_ASR_TRY(one_row->set_memory(plans.memory));
-  return one_row;
+  return one_row_->set_memory(plans.memory);
 }
 
-/// The sizes that kernels did not take.
-Status DeviceGreedy::open_plans(const DevicePlans& plans, std::unique_ptr<PlanSteps> one_row) noexcept {
-  if (sizes_.empty()) sizes_.push_back({std::move(one_row), {}});
+/// The sizes that kernels did not take. Kernels that leave too little memory for them go.
+Status DeviceGreedy::open_plans(const DevicePlans& plans) noexcept {
+  Status opened = open_other_sizes(plans);
+  if (!opened.ok() && opened.error().code == ErrorCode::device_memory && kernel_buffers_ != nullptr) {
+    remark(opened.error());
+    report_.kernel_rows = 0;
+    sizes_.clear();
+    kernel_buffers_.reset();
+    opened = open_other_sizes(plans);
+  }
+  if (opened.ok()) one_row_.reset();
+  return opened;
+}
+
+Status DeviceGreedy::open_other_sizes(const DevicePlans& plans) noexcept {
+  if (sizes_.empty()) sizes_.push_back({std::move(one_row_), {}});
   const std::vector<std::int32_t> sizes = trt::sizes_up_to(batch_.batch_max);
   while (sizes_.size() < sizes.size()) {
     const std::int32_t rows = sizes[sizes.size() - 1 - sizes_.size()];
@@ -142,7 +153,7 @@ void DeviceGreedy::remark(const Error& error) {
 
 /// Kernels take over a small size where each row of it gives what the plans give, which were held against
 /// ONNX Runtime. Where they cannot, for whatever reason, the plans do all.
-void DeviceGreedy::open_kernels(const DevicePlans& plans, PlanSteps& reference) noexcept {
+void DeviceGreedy::open_kernels(const DevicePlans& plans) noexcept {
   const std::int32_t rows_max = std::min(plans.network_rows_max, batch_.batch_max);
   if (rows_max < 1) return;
   auto claimed = KernelBuffers::claim(batch_, *plans.network, rows_max);
@@ -152,7 +163,7 @@ void DeviceGreedy::open_kernels(const DevicePlans& plans, PlanSteps& reference) 
   for (auto rows = sizes.rbegin(); rows != sizes.rend() && *rows <= rows_max; ++rows) {
     auto steps = KernelSteps::open(batch_, plans.network, kernel_buffers_, *rows);
     const Status trial = steps.ok()
-                             ? compare_steps(reference, *steps.value(), batch_, plans.network->weights())
+                             ? compare_steps(*one_row_, *steps.value(), batch_, plans.network->weights())
                              : Status(steps.take_error());
     if (!trial.ok()) {
       remark(trial.error());
@@ -210,7 +221,7 @@ TrtAsrMoveRows DeviceGreedy::move_args(const DeviceSteps& steps, const std::int3
 
 /// The state before the first frame: the predictor's answer to the blank, from zeros; a fused graph computes
 /// it at each step.
-Status DeviceGreedy::compute_start(PlanSteps& one_row) noexcept {
+Status DeviceGreedy::compute_start() noexcept {
   const TrtAsrStateDims& dims = slots_->dims();
   const std::size_t elements = batch_.dims.state_elements();
   const std::size_t state = elements * sizeof(float);
@@ -223,7 +234,7 @@ Status DeviceGreedy::compute_start(PlanSteps& one_row) noexcept {
   blank.frame_D.assign(static_cast<std::size_t>(config_.encoder_width), 0);
   StepOutput start{blank.h_LH, blank.c_LH, {}, {}};
   if (!batch_.fused) {
-    TRT_ASR_ASSIGN(std::vector<StepOutput> rows, one_row.evaluate(blank));
+    TRT_ASR_ASSIGN(std::vector<StepOutput> rows, one_row_->evaluate(blank));
     start = std::move(rows.front());
   }
   const std::int32_t carry = 0;

@@ -63,13 +63,14 @@ class DeviceGreedy final : public DeviceDecoder {
                std::shared_ptr<DeviceSlots> slots) noexcept;
 
   [[nodiscard]] Status claim() noexcept;
-  [[nodiscard]] Result<std::unique_ptr<PlanSteps>> open_one_row(const DevicePlans& plans) noexcept;
-  void open_kernels(const DevicePlans& plans, PlanSteps& reference) noexcept;
-  [[nodiscard]] Status open_plans(const DevicePlans& plans, std::unique_ptr<PlanSteps> one_row) noexcept;
+  [[nodiscard]] Status open_one_row(const DevicePlans& plans) noexcept;
+  void open_kernels(const DevicePlans& plans) noexcept;
+  [[nodiscard]] Status open_plans(const DevicePlans& plans) noexcept;
+  [[nodiscard]] Status open_other_sizes(const DevicePlans& plans) noexcept;
   void remark(const Error& error);
   [[nodiscard]] Size& size_for(std::size_t rows) noexcept;
   [[nodiscard]] Status capture(Size& size) noexcept;
-  [[nodiscard]] Status compute_start(PlanSteps& one_row) noexcept;
+  [[nodiscard]] Status compute_start() noexcept;
 
   [[nodiscard]] TrtAsrMoveRows move_args(const DeviceSteps& steps, const std::int32_t* flags) const noexcept;
   [[nodiscard]] Status enqueue_chunk(DeviceSteps& steps) noexcept;
@@ -88,7 +89,8 @@ class DeviceGreedy final : public DeviceDecoder {
   HostBuffers host_;
   std::shared_ptr<PlanBuffers> plan_buffers_;
   std::shared_ptr<KernelBuffers> kernel_buffers_;
-  std::vector<Size> sizes_;  ///< Smallest first.
+  std::unique_ptr<PlanSteps> one_row_;  ///< While it opens.
+  std::vector<Size> sizes_;             ///< Smallest first.
   std::int32_t encoded_rows_ = 0;
   std::int32_t encoded_frames_ = 0;
 };

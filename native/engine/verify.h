@@ -19,10 +19,10 @@ struct VerifyLimits {
   /// What to do about a candidate that fails. A literal.
   const char* remedy;
   double cosine_min;  ///< Of each row's valid values.
-  double absolute;    ///< |a - b| <= absolute + relative |b|; both 0: the cosine alone counts.
+  /// |want - have| <= absolute + relative |want|, `want` the reference's; both 0: the cosine alone counts.
+  double absolute;
   double relative;
-  double
-      tie;  ///< Two classes whose reference logits differ by less than tie * (1 + rms of the row) are a tie.
+  double tie;  ///< Two classes whose reference logits differ by tie * (1 + rms) or less are a tie.
 };
 
 /// |want - have| <= absolute + relative |want|, where the limits have such a bound.

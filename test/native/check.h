@@ -67,15 +67,17 @@ std::string message_of(const Outcome& outcome) {
   } while (false)
 
 int main(int count, char** arguments) {
-  const auto is_wanted = [&](const std::string& name) {
-    for (int i = 1; i < count; ++i)
-      if (name.find(arguments[i]) != std::string::npos) return true;
-    return count == 1;
-  };
+  const std::vector<std::string> wanted(arguments + 1, arguments + count);
+  std::vector<bool> found(wanted.size(), false);
   std::size_t run_cases = 0;
   int failed_cases = 0;
   for (const auto& test : check::cases()) {
-    if (!is_wanted(test.name)) continue;
+    bool is_wanted = wanted.empty();
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      if (std::string(test.name).find(wanted[i]) == std::string::npos) continue;
+      found[i] = is_wanted = true;
+    }
+    if (!is_wanted) continue;
     ++run_cases;
     const int before = check::failures;
     std::printf("  %s\n", test.name);
@@ -84,6 +86,11 @@ int main(int count, char** arguments) {
     } catch (const check::EndCase&) {
     }
     if (check::failures != before) ++failed_cases;
+  }
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (found[i]) continue;
+    std::printf("  no case has '%s' in its name\n", wanted[i].c_str());
+    ++failed_cases;
   }
   std::printf("%zu cases, %d failed\n", run_cases, failed_cases);
   return run_cases == 0 || failed_cases != 0 ? EXIT_FAILURE : EXIT_SUCCESS;

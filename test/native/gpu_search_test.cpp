@@ -123,12 +123,12 @@ CASE("every size of batch over kernels, over engines, and over both: the CPU's t
   }
 }
 
-CASE("engines have contexts for the sizes that kernels do not take, and for the one row of the trial") {
+CASE("engines have contexts for the sizes that kernels do not take, and no others") {
   for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo()}) {
     const Tidy tidy;
     const long graphs = config.model.files.predictor == tiny_ours().model.files.predictor ? 2 : 1;
     // Sizes of batch are 5, 2 and 1.
-    for (const auto& [network_rows_max, pairs] : {std::pair{0, 3}, {1, 3}, {2, 2}, {8, 1}}) {
+    for (const auto& [network_rows_max, pairs] : {std::pair{0, 3}, {1, 2}, {2, 1}, {8, 0}}) {
       const auto model = load(on_gpu(config, network_rows_max));
       const long before = gpu_fixture::counter("stand_in_contexts");
       const Opened opened = open_pipeline(*model);
@@ -136,6 +136,32 @@ CASE("engines have contexts for the sizes that kernels do not take, and for the 
       CHECK(gpu_fixture::counter("stand_in_contexts") - before == pairs * graphs + 1);
     }
   }
+}
+
+CASE("too little memory for engines beside kernels: the kernels go, which is told") {
+  const Tidy tidy;
+  const auto expected = on_cpu(tiny_ours());
+  const auto model = load(on_gpu(tiny_ours(), 1));
+  int over_engines = 0;
+  // The encoder's context; predictor's and joint's for the trial's row, for 2 rows and for 5.
+  for (long refused = 0; refused < 7; ++refused) {
+    const long opened = gpu_fixture::counter("stand_in_contexts_opened");
+    const Variable little("STAND_IN_REFUSE_CONTEXT", std::to_string(opened + refused));
+    Arena arena;
+    auto slots = GpuSlots::claim(*model, rows_max, 0, arena);
+    REQUIRE_OK(slots);
+    const auto pipeline = GpuPipeline::open(*model, slots.value(), rows_max, clip_samples);
+    if (!pipeline.ok()) {
+      CHECK(pipeline.error().code == ErrorCode::device_memory);
+      continue;
+    }
+    ++over_engines;
+    const SearchReport& report = pipeline.value()->search_report();
+    CHECK_MESSAGE(report.kernel_rows == 0 && report.remarks.find("memory") != std::string::npos,
+                  report.remarks);
+    CHECK(same_tokens(decode(*model, *pipeline.value(), 1)[0], expected[0]));
+  }
+  CHECK(over_engines == 4);
 }
 
 CASE("a slot goes on over engines where it stopped over kernels, and back") {

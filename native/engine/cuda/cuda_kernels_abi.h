@@ -218,7 +218,7 @@ typedef struct TrtAsrSearch {
   float* logits;  ///< [rows_count, frames_ahead, V + 1 + K], for comparisons; null: none are kept.
 } TrtAsrSearch;
 
-/// What the host reads of a batch.
+/// How many rows of a batch go on, for the host to read.
 typedef struct TrtAsrSummarize {
   const TrtAsrDecodeRow* rows;
   int32_t rows_count;

@@ -130,7 +130,7 @@ class LoadedPlan {
 /// contexts would be claimed where never more than one is in use. TODO: none.
 class WorkingMemory {
  public:
-  /// To be called before `claim`.
+  /// What counts was asked before `claim`; contexts that come later ask for what others asked for.
   void ask(std::size_t bytes) noexcept { bytes_ = std::max(bytes_, bytes); }
   /// Claims what was asked for; once. Errors: ERR_DEVICE_MEMORY.
   [[nodiscard]] Status claim(const cuda::Device& device) noexcept;

@@ -6,6 +6,7 @@
 //   STAND_IN_WRONG         an output whose numbers are wrong
 //   STAND_IN_FAIL_ENQUEUE  no run starts;  STAND_IN_FAIL_RUN  a run that started fails
 //   STAND_IN_STALE         no plan can be loaded
+//   STAND_IN_REFUSE_CONTEXT  which context, of all that are opened, finds no memory; the first one is 0
 //   STAND_IN_BUILD_STEPS   steps of a build's one phase; 3
 //   STAND_IN_CAPABILITY    the GPU's compute capability, as the driver's stand-in has it; 89
 //   STAND_IN_KERNELS       kernels are compiled at run time and can be kept, as with RTX
@@ -50,6 +51,7 @@ constexpr const char* plan_magic = "stand-in-plan";
 std::atomic<long> builds{0};
 std::atomic<long> loads{0};
 std::atomic<long> contexts{0};
+std::atomic<long> contexts_opened{0};
 
 struct Plan {
   std::int32_t version = 0;
@@ -249,7 +251,9 @@ std::int32_t load(TrtAsrRuntime* runtime, const TrtAsrLoad* given, TrtAsrEngine*
   return TRT_ASR_OK;
 }
 
-std::int32_t open_context(TrtAsrEngine* engine, TrtAsrContext** context, TrtAsrFailure*) {
+std::int32_t open_context(TrtAsrEngine* engine, TrtAsrContext** context, TrtAsrFailure* failure) {
+  if (contexts_opened++ == number_of("STAND_IN_REFUSE_CONTEXT", -1))
+    return fail(failure, TRT_ASR_DEVICE_MEMORY, "context", "memory for it", "none");
   engine->need_kernel("open");
   *context = new TrtAsrContext(*engine);
   ++contexts;
@@ -285,7 +289,10 @@ TrtAsrPlugin make_plugin() {
     return sink.write(sink.context, text.data(), text.size()) == 0 ? TRT_ASR_OK : TRT_ASR_INTERNAL;
   };
   made.open_context = open_context;
-  made.close_context = [](TrtAsrContext* context) { delete context; };
+  made.close_context = [](TrtAsrContext* context) {
+    delete context;
+    --contexts;
+  };
   made.needed_bytes = [](TrtAsrContext* context, std::int64_t* bytes, TrtAsrFailure* failure) {
     return context->needed_bytes(bytes, failure);
   };
@@ -326,9 +333,13 @@ extern "C" __attribute__((visibility("default"))) long stand_in_loads() {
   return stand_in::loads;
 }
 
-/// Contexts opened.
+/// Contexts that are open.
 extern "C" __attribute__((visibility("default"))) long stand_in_contexts() {
   return stand_in::contexts;
+}
+/// Contexts opened or refused.
+extern "C" __attribute__((visibility("default"))) long stand_in_contexts_opened() {
+  return stand_in::contexts_opened;
 }
 
 /// Kernels compiled.
