@@ -127,7 +127,9 @@ template <class From, class To>
 void try_to_integer(const std::string& types) {
   const auto limited = [](long double value) {
     using Limits = std::numeric_limits<To>;
-    if (std::isnan(value)) return To{0};
+    // As the ISA has it: 0 unless 64 bits are among the two types.
+    if (std::isnan(value) && sizeof(From) < 8 && sizeof(To) < 8) return To{0};
+    if (std::isnan(value)) return std::is_signed_v<To> ? Limits::min() : To(Limits::max() / 2 + 1);
     if (value <= static_cast<long double>(Limits::min())) return Limits::min();
     return value >= static_cast<long double>(Limits::max()) ? Limits::max() : static_cast<To>(value);
   };

@@ -248,9 +248,13 @@ class Decoder {
     if (found == nullptr || found->bytes[0] < 4) refuse("no such instruction");
     result_.apply = found->apply;
     result_.element_bytes = found->bytes[0];
-    // Within a block the machine asks for barriers alone.
-    result_.acquires = scope != "cta" && (order == "acquire" || order == "acq_rel");
-    result_.releases = scope != "cta" && (order == "release" || order == "acq_rel");
+    // Other blocks' are not atomic beside these; within a block the machine asks for barriers.
+    if (scope == "cta" && result_.space != Space::shared)
+      refuse("atomic for a block alone, and not in its memory");
+    result_.acquires = order == "acquire" || order == "acq_rel";
+    result_.releases = order == "release" || order == "acq_rel";
+    // Whether it hands anything over depends on what it finds.
+    if (operation == "cas" && result_.releases) refuse("no such instruction");
     result_.slots[0] = reg(take(), result_.element_bytes);
     result_.destinations = 1;
     expect(",");

@@ -81,6 +81,8 @@ class Module {
   [[nodiscard]] virtual std::vector<const Kernel*> kernels() const = 0;
 };
 
+/// Of an address, the threads of the last two blocks that read it are remembered: another seed has others.
+///
 /// Runs all blocks, one after the other, their threads in turn from barrier to barrier. Empty when nothing
 /// was found wrong, else the first finding: what, where (kernel, line of the text, block, thread) and, for a
 /// race, the other one. `counts`, where it is given, is added to; after a finding it is not complete.
@@ -89,8 +91,8 @@ class Module {
 /// two threads of a block that touch the same shared memory without a barrier between, one of them writing,
 /// also the same value; the same in global memory, of all threads of the launch, where no barrier of a block
 /// and no release and acquire at gpu scope orders them; ld.global.nc of what the launch writes before or
-/// after; shared memory or a register that is read and was not written; a barrier that a thread of the block
-/// does not reach; an integer divided by zero; a loop without an end.
+/// after; shared memory or a register that is read and was not written (local memory: it reads as NaN); a
+/// barrier that a thread of the block does not reach; an integer divided by zero; a loop without an end.
 [[nodiscard]] std::string run(const Kernel& kernel, const Launch& launch, Memory& memory,
                               Counts* counts = nullptr);
 

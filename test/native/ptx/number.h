@@ -45,10 +45,14 @@ float fma_directed(float a, float b, float c) noexcept {
   return nearest;
 }
 
-/// Of any of PTX's roundings to integers: `value` is already integral, or not a number.
+/// Of any of PTX's roundings to integers: `value` is already integral, or not a number. SOURCE: PTX ISA, cvt:
+/// NaN gives 0, or, where either type has 64 bits, the highest bit alone.
 template <class To, class From>
 To saturated(From value) noexcept {
-  if (std::isnan(value)) return 0;
+  if (std::isnan(value)) {
+    constexpr bool is_wide = sizeof(From) == 8 || sizeof(To) == 8;
+    return is_wide ? static_cast<To>(std::uint64_t{1} << (sizeof(To) * 8 - 1)) : To{0};
+  }
   // Both limits are powers of two, or one less: the comparison is exact.
   const From above = std::ldexp(From{1}, std::numeric_limits<To>::digits);
   if (value >= above) return std::numeric_limits<To>::max();

@@ -86,7 +86,7 @@ Execution::Execution(const Program& program, const Launch& launch, Memory& memor
     refuse("a block of " + std::to_string(threads) + " threads where " +
            std::to_string(program.threads_max_) + " are the most");
   }
-  if (blocks_count_ > std::uint64_t{1} << 31) refuse("more blocks than the machine runs");
+  if (blocks_count_ > std::uint64_t{1} << 24) refuse("more blocks than the machine runs");
   if (program.code.size() >= kCodeMax) refuse("more instructions than the machine keeps apart");
   if (launch.parameters.size() != program.parameter_bytes_) {
     refuse("parameters of " + std::to_string(launch.parameters.size()) + " bytes where it takes " +
@@ -127,6 +127,7 @@ void Execution::run_block(std::uint64_t block) {
   block_ = block;
   order_.begin_block();
   shared_shadow_.begin_block();
+  std::fill(local_.begin(), local_.end(), std::byte{0xff});
   for (std::uint32_t at = 0; at < threads_count_; ++at) begin_thread(at);
   std::vector<std::uint32_t> turn(threads_count_);
   std::iota(turn.begin(), turn.end(), 0U);
@@ -187,7 +188,7 @@ std::string run(const Kernel& kernel, const Launch& launch, Memory& memory, Coun
   if (program == nullptr) return "a kernel of no module of this machine";
   try {
     Execution(*program, launch, memory, counts).run();
-  } catch (const Finding& finding) {
+  } catch (const std::exception& finding) {  // A Finding, or memory that is not to be had.
     return finding.what();
   }
   return {};

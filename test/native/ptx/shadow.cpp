@@ -31,7 +31,7 @@ std::optional<Conflict> SharedShadow::read(std::size_t at, std::size_t bytes, co
     Cell& cell = now(cells_[index]);
     if (!cell.written)
       return Conflict{"shared memory is read that no thread of the block wrote", false, {}, 0};
-    if (cell.writer != 0 && cell.writer != thread) {
+    if (cell.writer != 0 && (cell.writer != thread || cell.many)) {
       return Conflict{"a race: shared memory is read that another thread writes without a barrier between",
                       true,
                       {cell.writer - 1U, cell.write_code},
@@ -52,7 +52,7 @@ std::optional<Conflict> SharedShadow::write(std::size_t at, std::size_t bytes, c
     if (touch.atomic && !cell.written) {
       return Conflict{"shared memory is read that no thread of the block wrote", false, {}, 0};
     }
-    if (cell.writer != 0 && cell.writer != thread && !(cell.atomic && touch.atomic)) {
+    if (cell.writer != 0 && (cell.writer != thread || cell.many) && !(cell.atomic && touch.atomic)) {
       return Conflict{"a race: two threads write the same shared memory without a barrier between",
                       true,
                       {cell.writer - 1U, cell.write_code},
@@ -67,6 +67,7 @@ std::optional<Conflict> SharedShadow::write(std::size_t at, std::size_t bytes, c
     }
     // A thread's plain write stays one for the others, whatever it does after.
     cell.atomic = touch.atomic && (cell.writer == 0 || cell.atomic);
+    cell.many = cell.many || (cell.writer != 0 && cell.writer != thread);
     cell.writer = thread;
     cell.write_code = touch.code;
     cell.written = true;

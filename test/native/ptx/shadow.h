@@ -15,6 +15,8 @@
 namespace ptx {
 
 inline constexpr std::uint32_t kThreadsMax = 1024;
+/// In place of a thread where an access stands for several.
+inline constexpr std::uint32_t kNobody = ~std::uint32_t{0};
 inline constexpr std::uint32_t kCodeMax = 1U << 19;
 
 /// The thread and the instruction that touch bytes now.
@@ -52,6 +54,7 @@ class SharedShadow {
     std::array<std::uint16_t, 2> reader{};
     std::uint16_t writer = 0;
     bool atomic = false;
+    bool many = false;     ///< Another thread wrote, too, and both atomically.
     bool written = false;  ///< By anyone, since the block began.
   };
   Cell& now(Cell& cell) const;
@@ -99,8 +102,7 @@ class GlobalShadow {
   /// Whether all that an access stands for comes before what a thread does now.
   [[nodiscard]] bool ordered(const Access& before, const Touch& touch) const {
     if (before.segment == 0) return true;
-    const bool more = before.many != 0 && before.segment >= order_.epoch_first();
-    return !more && order_.ordered(before.segment, before.thread, touch.thread);
+    return order_.ordered(before.segment, before.many != 0 ? kNobody : before.thread, touch.thread);
   }
   [[nodiscard]] Access access_of(const Touch& touch) const;
   void note_reader(Readers& readers, const Access& reader) const;

@@ -94,13 +94,13 @@ void HostMemory::release(Blocks& blocks, void* memory, const char* what) {
   const Block& block = found->second;
   if (!is_whole(block.data - canary_bytes) || !is_whole(block.data + block.bytes))
     fault("something wrote beside a block");
-  ++generation_;
   blocks.erase(found);
   --live;
 }
 
 void HostMemory::give_back_device(void* memory) {
   if (memory == nullptr) return;
+  const std::lock_guard<std::shared_mutex> alone(held_);
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = device_.find(reinterpret_cast<std::uintptr_t>(memory));
   if (found != device_.end()) device_bytes_ -= found->second.bytes;
@@ -109,6 +109,7 @@ void HostMemory::give_back_device(void* memory) {
 
 void HostMemory::give_back_pinned(void* memory) {
   if (memory == nullptr) return;
+  const std::lock_guard<std::shared_mutex> alone(held_);
   const std::lock_guard<std::mutex> lock(mutex_);
   release(pinned_, memory, "pinned memory was given back that was not given out");
 }
@@ -159,6 +160,7 @@ std::size_t HostMemory::device_bytes_live() const {
 
 void HostMemory::fault(const char* what) {
   ++faults;
+  const std::lock_guard<std::mutex> lock(fault_mutex_);
   std::snprintf(last_fault_, sizeof last_fault_, "%s", what);
 }
 

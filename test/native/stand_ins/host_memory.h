@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 
 namespace stand_in {
 
@@ -32,8 +33,8 @@ class HostMemory {
   };
   /// The block that an address lies in. No fault when there is none: that is the caller's to tell.
   [[nodiscard]] Extent extent_of(std::uintptr_t address) const;
-  /// Another number after every block that was given back.
-  [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
+  /// While somebody holds it, who gives memory back waits, as cudaFree does.
+  [[nodiscard]] std::shared_lock<std::shared_mutex> hold() { return std::shared_lock(held_); }
   void fault(const char* what);
 
   std::atomic<long> claimed{0};
@@ -61,7 +62,8 @@ class HostMemory {
   std::uintptr_t begin_ = 0;
   std::uintptr_t next_ = 0;
   std::size_t device_bytes_ = 0;
-  std::atomic<std::uint64_t> generation_{0};
+  std::shared_mutex held_;  ///< Before mutex_.
+  mutable std::mutex fault_mutex_;
   char last_fault_[256] = "";
 };
 

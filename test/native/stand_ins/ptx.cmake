@@ -14,7 +14,7 @@ endif()
 # machine on the host runs. The other stand-ins in it are those of the GPU's host side.
 set(ptx_stand_ins "${CMAKE_CURRENT_BINARY_DIR}/stand_ins/ptx")
 if(NOT TARGET trt_asr_cuda OR NOT TARGET ptx_runtime)
-  message(STATUS "Tests over PTX: skipped, no CUDA library is built")
+  message(STATUS "Tests over PTX: skipped, no CUDA library or headers")
   return()
 endif()
 set(library "${CMAKE_SOURCE_DIR}/native/engine/cuda/library")

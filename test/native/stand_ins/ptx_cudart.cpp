@@ -243,8 +243,9 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
   return cudaSuccess;
 }
 
-cudaError_t __cudaGetKernel(cudaKernel_t* out, const void* function) {
-  *out = reinterpret_cast<cudaKernel_t>(registered(function));
+// CUkern_st*: cudaKernel_t, which headers of CUDA 12.0 do not have.
+cudaError_t __cudaGetKernel(CUkern_st** out, const void* function) {
+  *out = reinterpret_cast<CUkern_st*>(registered(function));
   return *out == nullptr ? told(cudaErrorInvalidDeviceFunction) : cudaSuccess;
 }
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared_bytes, CUstream_st* stream) {
@@ -258,7 +259,7 @@ cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* shared_b
   *static_cast<cudaStream_t*>(stream) = configured.stream;
   return cudaSuccess;
 }
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments,
+cudaError_t __cudaLaunchKernel(CUkern_st* kernel, dim3 grid, dim3 block, void** arguments,
                                size_t shared_bytes, cudaStream_t stream) {
   if (kernel == nullptr) return told(cudaErrorInvalidDeviceFunction);
   return told(launch(*reinterpret_cast<Registered*>(kernel), {grid, block, shared_bytes, stream}, arguments));
@@ -266,7 +267,7 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void*
 /// What nvcc before 13 writes.
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments,
                              size_t shared_bytes, cudaStream_t stream) {
-  return __cudaLaunchKernel(reinterpret_cast<cudaKernel_t>(registered(function)), grid, block, arguments,
+  return __cudaLaunchKernel(reinterpret_cast<CUkern_st*>(registered(function)), grid, block, arguments,
                             shared_bytes, stream);
 }
 

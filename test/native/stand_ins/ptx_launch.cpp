@@ -29,11 +29,6 @@ std::atomic<long> moves_refused{0};
 class Blocks : public ptx::Memory {
  public:
   std::byte* address(std::uint64_t device, std::size_t bytes) noexcept override {
-    const std::uint64_t generation = HostMemory::get().generation();
-    if (generation != generation_) {
-      generation_ = generation;
-      for (HostMemory::Extent& block : blocks_) block = {};
-    }
     for (std::size_t i = 0; i < kept; ++i) {
       const HostMemory::Extent block = blocks_[i];
       if (device - block.begin >= block.bytes) continue;
@@ -55,7 +50,6 @@ class Blocks : public ptx::Memory {
 
   HostMemory::Extent blocks_[kept];
   std::size_t next_ = 0;
-  std::uint64_t generation_ = 0;
 };
 
 /// A launch in a stream.
@@ -71,6 +65,7 @@ static_assert(sizeof(Call) <= payload_max);
 
 const char* run_call(void* payload) {
   const Call& call = *static_cast<const Call*>(payload);
+  const auto held = HostMemory::get().hold();
   Blocks memory;
   ptx::Launch given;
   given.grid = call.grid;
