@@ -164,6 +164,24 @@ CASE("too little memory for engines beside kernels: the kernels go, which is tol
   CHECK(over_engines == 4);
 }
 
+CASE("a decoder with memory of its own asks for its greatest batch") {
+  const Tidy tidy;
+  const auto model = load(on_gpu(tiny_ours(), 0));
+  const auto plan_of = [](const std::shared_ptr<Engine>& engine) {
+    return std::dynamic_pointer_cast<TrtEngine>(engine)->plan();
+  };
+  const DevicePlans plans{plan_of(model->transducer.predictor), plan_of(model->transducer.joint)};
+  REQUIRE_OK(model->device->use());
+  auto stream = cuda::Stream::create(*model->device);
+  REQUIRE_OK(stream);
+  Arena arena;
+  auto slots = GpuSlots::claim(*model, rows_max, 0, arena);
+  REQUIRE_OK(slots);
+  const auto decoder = open_device_decoder(*model->device, stream.value(), plans, model->contract.decoder,
+                                           slots.value().decoder, rows_max, 40);
+  REQUIRE_OK(decoder);
+}
+
 CASE("a slot goes on over engines where it stopped over kernels, and back") {
   for (const RecognizerConfig& config : {tiny_ours(), tiny_nemo()}) {
     const Tidy tidy;
