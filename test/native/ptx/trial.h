@@ -117,7 +117,7 @@ struct Trial {
   std::vector<Kind> operands;
   std::vector<std::vector<u64>> values;  ///< Of each operand.
   std::function<u64(const u64*)> expected;
-  std::function<bool(const u64*)> wanted;
+  std::function<bool(const u64*)> wanted;  ///< Empty: all are.
 
   /// Runs the opcode on every combination of values that is wanted: a thread each, with four words of 8
   /// bytes.
@@ -128,7 +128,7 @@ struct Trial {
     for (std::size_t digit = 0; digit < at.size();) {
       u64 words[4] = {};
       for (std::size_t one = 0; one < at.size(); ++one) words[one] = values[one][at[one]];
-      if (wanted(words)) {
+      if (!wanted || wanted(words)) {
         for (const u64 word : words) {
           setting.data.push_back(static_cast<u32>(word));
           setting.data.push_back(static_cast<u32>(word >> 32));
@@ -192,26 +192,34 @@ auto call(const Function& function, const u64* words, std::index_sequence<at...>
   return function(value_of<Operands>(words[at])...);
 }
 
-template <class Result, class... Operands, class Expected, class Wanted>
-void try_where(const std::string& opcode, Expected expected, Wanted wanted) {
-  Trial trial;
-  trial.opcode = opcode;
-  trial.result = kind_of<Result>();
-  trial.operands = {kind_of<Operands>()...};
-  trial.values = {hostile_bits<Operands>()...};
+/// What hangs on types alone, apart from the hundreds of functions.
+template <class Result, class... Operands>
+Trial plain_trial(const std::string& opcode) {
+  return {opcode, kind_of<Result>(), {kind_of<Operands>()...}, {hostile_bits<Operands>()...}, {}, {}};
+}
+
+template <class Result, class... Operands, class Expected>
+Trial trial_of(const std::string& opcode, Expected expected) {
+  Trial trial = plain_trial<Result, Operands...>(opcode);
   trial.expected = [=](const u64* words) {
     return bits_of(
         static_cast<Result>(call<Operands...>(expected, words, std::index_sequence_for<Operands...>{})));
   };
-  trial.wanted = [=](const u64* words) {
-    return call<Operands...>(wanted, words, std::index_sequence_for<Operands...>{});
-  };
-  trial.run();
+  return trial;
 }
 
 template <class Result, class... Operands, class Expected>
 void try_all(const std::string& opcode, Expected expected) {
-  try_where<Result, Operands...>(opcode, expected, [](Operands...) { return true; });
+  trial_of<Result, Operands...>(opcode, expected).run();
+}
+
+template <class Result, class... Operands, class Expected, class Wanted>
+void try_where(const std::string& opcode, Expected expected, Wanted wanted) {
+  Trial trial = trial_of<Result, Operands...>(opcode, expected);
+  trial.wanted = [=](const u64* words) {
+    return call<Operands...>(wanted, words, std::index_sequence_for<Operands...>{});
+  };
+  trial.run();
 }
 
 }  // namespace ptx_fixture
