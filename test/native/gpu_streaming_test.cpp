@@ -46,7 +46,8 @@ RecognizerConfig both_ctc() {
   return config;
 }
 
-/// Every clip of a set, alone and in batches of three, live in pieces of any length and as a recording.
+/// Every clip of a set in batches of three, and every second one alone, live in pieces of any length and as a
+/// recording.
 void check_as_on_cpu(RecognizerConfig config, const std::string& set_name) {
   const Tidy tidy;
   const golden::Set set("streaming/" + set_name);
@@ -65,6 +66,8 @@ void check_as_on_cpu(RecognizerConfig config, const std::string& set_name) {
     CHECK(gpu.value()->model().streaming_encoder->info().backend == "tensorrt");
     std::size_t tokens = 0;
     for (const auto& item : items) {
+      // Alone every second clip: each takes three sessions.
+      if (batch_max == 1 && (&item - items.data()) % 2 != 0) continue;
       const auto clip = set.clip(item[1]);
       for (const UtteranceKind kind : {UtteranceKind::live, UtteranceKind::recording}) {
         const auto wanted = listen(*cpu.value(), listener, clip, 1, kind);
@@ -93,8 +96,7 @@ void check_as_on_cpu(RecognizerConfig config, const std::string& set_name) {
       }
     }
     CHECK(tokens > 100);
-    std::printf("    %s, batch %u: %zu clips, %zu tokens\n", set_name.c_str(), batch_max, items.size(),
-                tokens);
+    std::printf("    %s, batch %u: %zu tokens\n", set_name.c_str(), batch_max, tokens);
   }
 }
 
