@@ -65,8 +65,9 @@ struct Counts {
   std::uint64_t global_requests = 0;  ///< Loads and stores.
   std::uint64_t global_sectors = 0;   ///< Of 32 bytes, touched by them.
   std::uint64_t shared_requests = 0;
-  std::uint64_t shared_passes = 0;  ///< One a request where no bank is asked twice for different words.
-  std::uint64_t barriers = 0;       ///< Of all blocks.
+  /// Where no bank is asked twice for different words: one a request, two of 8 bytes a thread, four of 16.
+  std::uint64_t shared_passes = 0;
+  std::uint64_t barriers = 0;  ///< Of all blocks.
 };
 
 class Module {
