@@ -50,6 +50,23 @@ inline std::string tensor(const std::string& name, const std::vector<float>& val
 inline std::string weight(const std::string& name, const std::vector<float>& values) {
   return field(5, tensor(name, values));
 }
+using Dims = std::vector<std::int64_t>;
+/// The same as `value`, with extents; a negative one varies.
+inline std::string shaped(std::uint32_t role, const std::string& name, std::uint64_t type, const Dims& dims) {
+  std::string shape;
+  for (const std::int64_t extent : dims) {
+    shape += field(1, extent < 0 ? field(2, "B") : number(1, static_cast<std::uint64_t>(extent)));
+  }
+  return field(role, field(1, name) + field(2, field(1, number(1, type) + field(2, shape))));
+}
+/// Attributes.
+inline std::string integer(const std::string& name, std::uint64_t value) {
+  return field(5, field(1, name) + number(3, value) + number(20, 2));
+}
+inline std::string word(const std::string& name, const std::string& value) {
+  return field(5, field(1, name) + field(4, value) + number(20, 3));
+}
+
 inline std::string cast_to(std::uint64_t type) {
   return field(5, field(1, "to") + number(3, type) + number(20, 2));
 }

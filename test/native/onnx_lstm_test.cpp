@@ -70,21 +70,6 @@ void tell(double error, const std::string& where) {
   if (std::getenv("TRT_ASR_TEST_VERBOSE") != nullptr) std::printf("    %.2e: %s\n", error, where.c_str());
 }
 
-using Dims = std::vector<std::int64_t>;
-std::string shaped(std::uint32_t role, const std::string& name, std::uint64_t type, const Dims& dims) {
-  std::string shape;
-  for (const std::int64_t extent : dims) {
-    shape += field(1, extent < 0 ? field(2, "B") : number(1, static_cast<std::uint64_t>(extent)));
-  }
-  return field(role, field(1, name) + field(2, field(1, number(1, type) + field(2, shape))));
-}
-std::string integer(const std::string& name, std::uint64_t value) {
-  return field(5, field(1, name) + number(3, value) + number(20, 2));
-}
-std::string word(const std::string& name, const std::string& value) {
-  return field(5, field(1, name) + field(4, value) + number(20, 3));
-}
-
 /// One LSTM node with constants, made by hand. What a case changes, it changes.
 struct Lstm {
   std::uint64_t inputs = 5;

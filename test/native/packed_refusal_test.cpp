@@ -5,12 +5,14 @@
 #include <fstream>
 
 #include "check.h"
+#include "engine/onnx/partial_evaluation.h"
 #include "engine/onnx/tensor_data.h"
-#include "engine/packed/partial_evaluation.h"
 #include "packed_file_fixture.h"
 
 using namespace trt_asr;
 using namespace trt_asr::packed;
+using onnx::Array;
+using onnx::Elements;
 using packed_files::fixture;
 using packed_files::Folder;
 

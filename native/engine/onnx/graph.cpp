@@ -34,7 +34,7 @@ namespace sparse_field {
 constexpr std::uint32_t values = 1, indices = 2;
 }
 constexpr std::uint32_t value_name = 1;
-constexpr std::uint64_t attribute_kind_integer = 2;
+constexpr std::uint64_t attribute_kind_integer = 2, attribute_kind_text = 3, attribute_kind_integers = 7;
 constexpr std::string_view cast_op = "Cast";
 
 // CONTRACT: nodes, names, attributes, tensors and extents of one file. SOURCE: none; a 0.6 B encoder has some
@@ -406,6 +406,13 @@ std::string Node::title() const {
   return text += ")";
 }
 
+std::int64_t opset_of(const Model& model) noexcept {
+  for (const Opset& opset : model.opsets) {
+    if (opset.domain.empty() || opset.domain == "ai.onnx") return opset.version;
+  }
+  return 0;
+}
+
 Result<Model> parse_model(Bytes bytes) {
   Model model;
   model.bytes = bytes;
@@ -413,22 +420,49 @@ Result<Model> parse_model(Bytes bytes) {
   return model;
 }
 
-void append_node(Buffer& out, const Node& node, std::span<const std::string_view> inputs,
-                 std::span<const std::string_view> outputs) {
+namespace {
+
+/// The fields of a node with other names for its inputs and outputs, and without an attribute, if one is
+/// named.
+Buffer node_body(const Node& node, std::span<const std::string_view> inputs,
+                 std::span<const std::string_view> outputs, std::string_view without) {
   Buffer body;
   body.reserve(node.body.size());
   std::size_t input = 0;
   std::size_t output = 0;
+  std::size_t attribute = 0;
   Reader reader(node.body);
   for (Field field; reader.next(field);) {
     if (field.number == node_field::input) {
       append_text_field(body, node_field::input, inputs[input++]);
     } else if (field.number == node_field::output) {
       append_text_field(body, node_field::output, outputs[output++]);
+    } else if (field.number == node_field::attribute && !without.empty()) {
+      if (node.attributes[attribute++].name != without) append(body, field.whole);
     } else {
       append(body, field.whole);
     }
   }
+  return body;
+}
+
+}  // namespace
+
+void append_node(Buffer& out, const Node& node, std::span<const std::string_view> inputs,
+                 std::span<const std::string_view> outputs) {
+  append_bytes_field(out, graph_field::node, node_body(node, inputs, outputs, {}));
+}
+
+void append_node(Buffer& out, const Node& node, std::span<const std::string_view> inputs,
+                 std::span<const std::string_view> outputs, std::string_view attribute,
+                 std::span<const std::int64_t> integers) {
+  Buffer body = node_body(node, inputs, outputs, attribute);
+  Buffer made;
+  append_text_field(made, attribute_field::name, attribute);
+  for (const std::int64_t each : integers)
+    append_varint_field(made, attribute_field::integers, static_cast<std::uint64_t>(each));
+  append_varint_field(made, attribute_field::type, attribute_kind_integers);
+  append_bytes_field(body, node_field::attribute, made);
   append_bytes_field(out, graph_field::node, body);
 }
 
@@ -441,8 +475,13 @@ void append_new_node(Buffer& out, const NewNode& node) {
   if (!node.attribute.empty()) {
     Buffer attribute;
     append_text_field(attribute, attribute_field::name, node.attribute);
-    append_varint_field(attribute, attribute_field::integer, static_cast<std::uint64_t>(node.integer));
-    append_varint_field(attribute, attribute_field::type, attribute_kind_integer);
+    if (node.text.empty()) {
+      append_varint_field(attribute, attribute_field::integer, static_cast<std::uint64_t>(node.integer));
+    } else {
+      append_text_field(attribute, attribute_field::text, node.text);
+    }
+    append_varint_field(attribute, attribute_field::type,
+                        node.text.empty() ? attribute_kind_integer : attribute_kind_text);
     append_bytes_field(body, node_field::attribute, attribute);
   }
   append_bytes_field(out, graph_field::node, body);
@@ -452,7 +491,7 @@ void append_cast(Buffer& out, std::string_view name, std::string_view input, std
                  ElementType to) {
   const std::string_view inputs[] = {input};
   const std::string_view outputs[] = {output};
-  append_new_node(out, {cast_op, name, inputs, outputs, "to", static_cast<std::int64_t>(to)});
+  append_new_node(out, {cast_op, name, inputs, outputs, "to", static_cast<std::int64_t>(to), {}});
 }
 
 void append_initializer(Buffer& out, std::string_view name, ElementType type,

@@ -2,6 +2,7 @@
 // What an ONNX file says, as views over its bytes: nothing is copied, and weights are never touched.
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +29,13 @@ enum class ElementType : std::int32_t {
   f64 = 11,
   bf16 = 16,
 };
+
+/// A value of a graph, numbered by whoever reads the graph.
+using ValueId = std::uint32_t;
+/// In place of an input or output that is left out.
+inline constexpr ValueId no_value = std::numeric_limits<ValueId>::max();
+/// In place of the producer of a graph input or an initialiser.
+inline constexpr std::uint32_t no_node = std::numeric_limits<std::uint32_t>::max();
 
 /// f32, f16 or bf16: the types between which a cast rewrite moves.
 [[nodiscard]] bool is_float(ElementType type) noexcept;
@@ -122,6 +130,9 @@ struct Model {
   Graph graph;
 };
 
+/// The version of the standard operators that a model asks for; 0 when it does not say.
+[[nodiscard]] std::int64_t opset_of(const Model& model) noexcept;
+
 /// Reads a ModelProto. Errors: ERR_MODEL_CORRUPT naming the part of the file.
 [[nodiscard]] Result<Model> parse_model(Bytes bytes);
 
@@ -129,14 +140,19 @@ struct Model {
 /// Precondition: as many names as the node has.
 void append_node(Buffer& out, const Node& node, std::span<const std::string_view> inputs,
                  std::span<const std::string_view> outputs);
+/// The same, with an attribute of whole numbers in place of the node's own of that name.
+void append_node(Buffer& out, const Node& node, std::span<const std::string_view> inputs,
+                 std::span<const std::string_view> outputs, std::string_view attribute,
+                 std::span<const std::int64_t> integers);
 /// A node that the file has not got.
 struct NewNode {
   std::string_view op_type;
   std::string_view name;
   std::span<const std::string_view> inputs;
   std::span<const std::string_view> outputs;
-  std::string_view attribute;  ///< Name of its one attribute, an integer; empty without one.
+  std::string_view attribute;  ///< Name of its one attribute, text or an integer; empty without one.
   std::int64_t integer = 0;
+  std::string_view text;  ///< In place of the integer, unless it is empty.
 };
 void append_new_node(Buffer& out, const NewNode& node);
 /// Appends a Cast to an element type.

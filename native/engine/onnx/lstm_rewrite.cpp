@@ -149,7 +149,7 @@ class Rewrite {
                  std::int64_t axis = -1) {
     if (made.empty()) made = fresh(name);
     const std::array<std::string_view, 1> outputs{made};
-    NewNode node{type, made, inputs, outputs, {}, 0};
+    NewNode node{type, made, inputs, outputs, {}, 0, {}};
     if (axis >= 0) node.attribute = "axis";
     node.integer = axis;
     append_new_node(parts_, node);
@@ -187,7 +187,7 @@ class Rewrite {
     const std::array<std::string_view, 2> split_inputs{sums, widths};
     const std::array<std::string_view, 4> split_outputs{gate[0], gate[1], gate[2], gate[3]};
     const std::string split = fresh(prefix + "split");
-    append_new_node(parts_, {"Split", split, split_inputs, split_outputs, "axis", 2});
+    append_new_node(parts_, {"Split", split, split_inputs, split_outputs, "axis", 2, {}});
     const std::string in = op("Sigmoid", prefix + "in", {gate[0]});
     const std::string out = op("Sigmoid", prefix + "out", {gate[1]});
     const std::string keep = op("Sigmoid", prefix + "keep", {gate[2]});
@@ -227,14 +227,6 @@ class Rewrite {
   std::unordered_set<std::string_view> forgotten_;
   Buffer parts_;  ///< Nodes and initialisers, in the order in which they are needed.
 };
-
-/// The version of the standard operators that a model asks for; 0 when it does not say.
-std::int64_t opset_of(const Model& model) {
-  for (const Opset& opset : model.opsets) {
-    if (opset.domain.empty() || opset.domain == "ai.onnx") return opset.version;
-  }
-  return 0;
-}
 
 }  // namespace
 

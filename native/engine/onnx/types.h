@@ -2,7 +2,6 @@
 // Which operators are known, and the element type of every value of a graph.
 
 #include <cstdint>
-#include <limits>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -28,12 +27,6 @@ enum class Family : std::uint8_t {
 /// An operator of a quantised graph: MatMulInteger, DynamicQuantizeLinear, DequantizeLinear,
 /// DynamicQuantizeLSTM...
 [[nodiscard]] bool is_quantised(const Node& node) noexcept;
-
-using ValueId = std::uint32_t;
-/// In place of an input or output that is left out.
-inline constexpr ValueId no_value = std::numeric_limits<ValueId>::max();
-/// In place of the producer of a graph input or an initialiser.
-inline constexpr std::uint32_t no_node = std::numeric_limits<std::uint32_t>::max();
 
 struct Value {
   std::string_view name;

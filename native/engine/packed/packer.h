@@ -6,12 +6,17 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/onnx/graph_view.h"
 #include "engine/onnx/onnx_file.h"
-#include "engine/packed/graph_view.h"
 #include "engine/packed/packed_file.h"
 #include "engine/packed/packed_model.h"
 
 namespace trt_asr::packed {
+
+using onnx::GraphView;
+using onnx::no_node;
+using onnx::no_value;
+using onnx::ValueId;
 
 enum class PackPrecision : std::uint8_t {
   as_published,  ///< f32 stays f32, int8 and uint8 stay exactly what they are.

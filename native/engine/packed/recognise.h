@@ -6,10 +6,17 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/onnx/partial_evaluation.h"
 #include "engine/packed/packer.h"
-#include "engine/packed/partial_evaluation.h"
 
 namespace trt_asr::packed {
+
+using onnx::Array;
+using onnx::Assumed;
+using onnx::constant_elements_max;
+using onnx::Elements;
+using onnx::Evaluation;
+using onnx::made_elements_max;
 
 /// y = x W + b, whatever it is spelt with.
 struct LinearMatch {

@@ -11,6 +11,7 @@
 #include "base/sha256.h"
 #include "engine/abi_error.h"
 #include "engine/onnx/cast_rewrite.h"
+#include "engine/onnx/fusion_rewrite.h"
 #include "engine/onnx/onnx_file.h"
 #include "engine/ort/ort_engine.h"
 #include "engine/tensorrt/exit_guard.h"
@@ -131,8 +132,11 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
   cast.file = request.path;
   cast.external = [file](const onnx::Tensor& tensor) { return file->external(tensor); };
   cast.one_step = request.side == GraphSide::prediction;
-  TRT_ASR_ASSIGN(const std::vector<std::byte> graph,
-                 onnx::cast_graph(file->bytes(), dtype_of(key.precision), cast));
+  const onnx::Buffer eased =
+      request.side == GraphSide::encoder ? onnx::write_for_fusion(*file) : onnx::Buffer();
+  TRT_ASR_ASSIGN(
+      const std::vector<std::byte> graph,
+      onnx::cast_graph(eased.empty() ? file->bytes() : onnx::Bytes(eased), dtype_of(key.precision), cast));
 
   std::vector<TrtAsrProfile> c_profiles;
   for (const InputProfile& profile : profiles) c_profiles.push_back(c_profile(profile));

@@ -17,7 +17,7 @@ namespace trt_asr {
 // CONTRACT: raised whenever our own builder makes another network or another plan of the same graph.
 // SOURCE: the cast rewrite, the profiles and the flags of the engine builder. WHY: a plan of an older builder
 // would be used as if the change had not been made. TODO: none.
-inline constexpr std::int32_t builder_revision = 2;
+inline constexpr std::int32_t builder_revision = 3;
 
 enum class Precision : std::uint8_t { fp32, fp16, bf16 };
 [[nodiscard]] const char* precision_name(Precision precision) noexcept;

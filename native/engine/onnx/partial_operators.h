@@ -4,15 +4,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/packed/partial_evaluation.h"
+#include "engine/onnx/partial_evaluation.h"
 
-namespace trt_asr::packed::partial {
+namespace trt_asr::onnx::partial {
 
 using Extents = std::vector<std::int64_t>;
 using Inputs = std::vector<const Array*>;
 using Outputs = std::vector<Array>;
 /// One operator: its outputs of its inputs; outputs that it cannot tell stay as they are, without a shape.
-using Operator = void (*)(const onnx::Node&, const Inputs&, Outputs&);
+using Operator = void (*)(const Node&, const Inputs&, Outputs&);
 
 /// An input, or an array without a shape where the node has none.
 [[nodiscard]] const Array& in(const Inputs& inputs, std::size_t index);
@@ -45,17 +45,17 @@ void each_position(const Extents& extents, const Visit& visit) {
 }
 
 // Those that move values and leave them as they are. partial_moves.cpp
-void shape(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void unsqueeze(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void squeeze(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void transpose(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void reshape(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void expand(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void tile(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void slice(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void gather(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void concat(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void pad(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
-void split(const onnx::Node& node, const Inputs& inputs, Outputs& outputs);
+void shape(const Node& node, const Inputs& inputs, Outputs& outputs);
+void unsqueeze(const Node& node, const Inputs& inputs, Outputs& outputs);
+void squeeze(const Node& node, const Inputs& inputs, Outputs& outputs);
+void transpose(const Node& node, const Inputs& inputs, Outputs& outputs);
+void reshape(const Node& node, const Inputs& inputs, Outputs& outputs);
+void expand(const Node& node, const Inputs& inputs, Outputs& outputs);
+void tile(const Node& node, const Inputs& inputs, Outputs& outputs);
+void slice(const Node& node, const Inputs& inputs, Outputs& outputs);
+void gather(const Node& node, const Inputs& inputs, Outputs& outputs);
+void concat(const Node& node, const Inputs& inputs, Outputs& outputs);
+void pad(const Node& node, const Inputs& inputs, Outputs& outputs);
+void split(const Node& node, const Inputs& inputs, Outputs& outputs);
 
-}  // namespace trt_asr::packed::partial
+}  // namespace trt_asr::onnx::partial

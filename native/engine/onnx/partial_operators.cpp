@@ -1,13 +1,13 @@
 // The operators that partial evaluation knows besides those that move values: of shapes, lengths and masks.
 
-#include "engine/packed/partial_operators.h"
+#include "engine/onnx/partial_operators.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string_view>
 
-namespace trt_asr::packed::partial {
+namespace trt_asr::onnx::partial {
 
 namespace {
 
@@ -36,7 +36,7 @@ void elementwise(const Inputs& inputs, Outputs& outputs, Elements kind, const Fu
 using Binary = double (*)(double, double, bool);
 
 template <Binary function, bool boolean>
-void binary(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void binary(const Node&, const Inputs& inputs, Outputs& outputs) {
   if (inputs.size() != 2) return;
   const bool whole_result = inputs[0]->kind != Elements::real && inputs[1]->kind != Elements::real;
   const Elements kind = boolean ? Elements::boolean : whole_result ? Elements::integer : Elements::real;
@@ -83,14 +83,14 @@ double power(double a, double b, bool) {
   return std::pow(a, b);
 }
 
-void where(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void where(const Node&, const Inputs& inputs, Outputs& outputs) {
   if (inputs.size() != 3) return;
   elementwise(inputs, outputs, inputs[1]->kind, [](const Inputs& views, const Extents& at) {
     return views[0]->at(at) != 0 ? views[1]->at(at) : views[2]->at(at);
   });
 }
 
-void negate(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void negate(const Node& node, const Inputs& inputs, Outputs& outputs) {
   if (inputs.size() != 1) return;
   const bool is_not = node.op_type == "Not";
   elementwise(inputs, outputs, is_not ? Elements::boolean : inputs[0]->kind,
@@ -100,9 +100,9 @@ void negate(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
               });
 }
 
-void cast(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void cast(const Node& node, const Inputs& inputs, Outputs& outputs) {
   if (inputs.size() != 1 || !inputs[0]->has_shape) return;
-  const Elements to = elements_of(static_cast<onnx::ElementType>(node.integer("to", 0)));
+  const Elements to = elements_of(static_cast<ElementType>(node.integer("to", 0)));
   if (inputs[0]->kind == to) {
     outputs[0] = *inputs[0];
     return;
@@ -114,7 +114,7 @@ void cast(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   });
 }
 
-void floor_of(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void floor_of(const Node& node, const Inputs& inputs, Outputs& outputs) {
   if (inputs.size() != 1) return;
   const bool up = node.op_type == "Ceil";
   elementwise(inputs, outputs, inputs[0]->kind, [&](const Inputs& views, const Extents& at) {
@@ -123,20 +123,20 @@ void floor_of(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
 }
 
 /// Operators whose first output has the shape of the first input, with elements that are not followed.
-void same_shape(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void same_shape(const Node&, const Inputs& inputs, Outputs& outputs) {
   if (in(inputs, 0).has_shape) outputs[0] = Array::shaped(in(inputs, 0).extents);
 }
 
-void same(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void same(const Node&, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = in(inputs, 0);
 }
 
-void quantize(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void quantize(const Node& node, const Inputs& inputs, Outputs& outputs) {
   same_shape(node, inputs, outputs);
   for (std::size_t i = 1; i < outputs.size(); ++i) outputs[i] = Array::shaped({});
 }
 
-void range(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void range(const Node&, const Inputs& inputs, Outputs& outputs) {
   for (std::size_t i = 0; i < 3; ++i) {
     if (!in(inputs, i).known() || in(inputs, i).count() != 1) return;
   }
@@ -150,21 +150,21 @@ void range(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = Array::of({count}, std::move(elements), inputs[0]->kind);
 }
 
-void constant_of_shape(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void constant_of_shape(const Node& node, const Inputs& inputs, Outputs& outputs) {
   if (!in(inputs, 0).known()) return;
   const Extents extents = whole_numbers(in(inputs, 0));
   if (std::any_of(extents.begin(), extents.end(), [](std::int64_t extent) { return extent < 0; })) return;
   double value = 0;
   Elements kind = Elements::real;
-  if (const onnx::Attribute* given = node.attribute("value"); given != nullptr && given->tensor.has_value()) {
-    const onnx::Tensor& tensor = *given->tensor;
+  if (const Attribute* given = node.attribute("value"); given != nullptr && given->tensor.has_value()) {
+    const Tensor& tensor = *given->tensor;
     kind = elements_of(tensor.type);
     // Of one element; anything but raw little-endian integers and floats stays unknown.
-    if (tensor.raw.size() == 8 && tensor.type == onnx::ElementType::i64) {
+    if (tensor.raw.size() == 8 && tensor.type == ElementType::i64) {
       std::int64_t number = 0;
       std::memcpy(&number, tensor.raw.data(), sizeof number);
       value = static_cast<double>(number);
-    } else if (tensor.raw.size() == 4 && tensor.type == onnx::ElementType::f32) {
+    } else if (tensor.raw.size() == 4 && tensor.type == ElementType::f32) {
       float number = 0;
       std::memcpy(&number, tensor.raw.data(), sizeof number);
       value = number;
@@ -179,7 +179,7 @@ void constant_of_shape(const onnx::Node& node, const Inputs& inputs, Outputs& ou
   outputs[0] = expanded(one, extents);
 }
 
-void matrix_product(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void matrix_product(const Node&, const Inputs& inputs, Outputs& outputs) {
   const Array& a = in(inputs, 0);
   const Array& b = in(inputs, 1);
   if (!a.has_shape || !b.has_shape || a.extents.size() < 2 || b.extents.size() < 2) return;
@@ -191,7 +191,7 @@ void matrix_product(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = Array::shaped(extents);
 }
 
-void convolution(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void convolution(const Node& node, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   const Array& kernel = in(inputs, 1);
   if (!x.has_shape || !kernel.has_shape || x.extents.size() < 3) return;
@@ -218,7 +218,7 @@ void convolution(const onnx::Node& node, const Inputs& inputs, Outputs& outputs)
   outputs[0] = Array::shaped(extents);
 }
 
-void reduce(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void reduce(const Node& node, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   const Extents axes = inputs.size() > 1 ? whole_numbers(*inputs[1]) : node.integers("axes", {});
   if (!x.has_shape || axes.empty() || node.integer("keepdims", 1) == 0) return;
@@ -286,15 +286,14 @@ const std::unordered_map<std::string_view, Operator>& operators() {
 }
 
 }  // namespace
-}  // namespace trt_asr::packed::partial
+}  // namespace trt_asr::onnx::partial
 
-namespace trt_asr::packed {
+namespace trt_asr::onnx {
 
-void evaluate_node(const onnx::Node& node, const std::vector<const Array*>& inputs,
-                   std::vector<Array>& outputs) {
+void evaluate_node(const Node& node, const std::vector<const Array*>& inputs, std::vector<Array>& outputs) {
   if (outputs.empty() || !node.domain.empty()) return;
   const auto found = partial::operators().find(node.op_type);
   if (found != partial::operators().end()) found->second(node, inputs, outputs);
 }
 
-}  // namespace trt_asr::packed
+}  // namespace trt_asr::onnx

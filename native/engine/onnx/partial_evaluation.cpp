@@ -1,11 +1,11 @@
-#include "engine/packed/partial_evaluation.h"
+#include "engine/onnx/partial_evaluation.h"
 
 #include <algorithm>
 #include <numeric>
 
 #include "engine/onnx/tensor_data.h"
 
-namespace trt_asr::packed {
+namespace trt_asr::onnx {
 
 namespace {
 
@@ -20,26 +20,26 @@ std::vector<std::int64_t> row_major(const std::vector<std::int64_t>& extents) {
   return strides;
 }
 
-Array constant_array(onnx::OnnxFile& file, const onnx::Tensor& tensor) {
-  const auto count = onnx::element_count(tensor);
+Array constant_array(OnnxFile& file, const Tensor& tensor) {
+  const auto count = element_count(tensor);
   if (!count.ok()) return {};
   const Elements kind = elements_of(tensor.type);
   Array array = Array::shaped(tensor.dims, kind);
   if (array.count() > constant_elements_max) return array;
-  auto numbers = onnx::read_numbers(file, tensor);
+  auto numbers = read_numbers(file, tensor);
   const bool is_read = numbers.ok() && static_cast<std::int64_t>(numbers.value().size()) == array.count();
   return is_read ? Array::of(tensor.dims, numbers.take(), kind) : array;
 }
 
 /// Constants that are attributes, and not tensors.
-Array attribute_array(const onnx::Node& node) {
-  if (const onnx::Attribute* one = node.attribute("value_int")) {
+Array attribute_array(const Node& node) {
+  if (const Attribute* one = node.attribute("value_int")) {
     return Array::of({}, {static_cast<double>(one->integer)}, Elements::integer);
   }
-  if (const onnx::Attribute* one = node.attribute("value_float")) {
+  if (const Attribute* one = node.attribute("value_float")) {
     return Array::of({}, {static_cast<double>(one->real)}, Elements::real);
   }
-  if (const onnx::Attribute* many = node.attribute("value_ints")) {
+  if (const Attribute* many = node.attribute("value_ints")) {
     return Array::of({static_cast<std::int64_t>(many->integers.size())},
                      {many->integers.begin(), many->integers.end()}, Elements::integer);
   }
@@ -66,9 +66,9 @@ void assume(Array& array, Assumed what) {
 
 }  // namespace
 
-Elements elements_of(onnx::ElementType type) noexcept {
-  if (onnx::is_float(type) || type == onnx::ElementType::f64) return Elements::real;
-  return type == onnx::ElementType::boolean ? Elements::boolean : Elements::integer;
+Elements elements_of(ElementType type) noexcept {
+  if (is_float(type) || type == ElementType::f64) return Elements::real;
+  return type == ElementType::boolean ? Elements::boolean : Elements::integer;
 }
 
 std::int64_t Array::count() const noexcept {
@@ -123,8 +123,7 @@ Array Array::shaped(std::vector<std::int64_t> extents, Elements kind) {
   return array;
 }
 
-Evaluation evaluate(onnx::OnnxFile& file, const GraphView& graph,
-                    const std::unordered_map<ValueId, Array>& inputs,
+Evaluation evaluate(OnnxFile& file, const GraphView& graph, const std::unordered_map<ValueId, Array>& inputs,
                     const std::unordered_map<ValueId, Assumed>& assumed) {
   Evaluation evaluation;
   evaluation.values.resize(graph.value_count());
@@ -144,7 +143,7 @@ Evaluation evaluate(onnx::OnnxFile& file, const GraphView& graph,
   static const Array nothing;
   std::int64_t made_elements = 0;
   for (std::uint32_t index = 0; index < graph.node_count(); ++index) {
-    const onnx::Node& node = graph.node(index);
+    const Node& node = graph.node(index);
     const std::vector<ValueId>& made = graph.outputs(index);
     std::vector<const Array*> read;
     for (const ValueId id : graph.inputs(index)) {
@@ -152,7 +151,7 @@ Evaluation evaluate(onnx::OnnxFile& file, const GraphView& graph,
     }
     std::vector<Array> outputs(made.size());
     if (node.op_type == "Constant" && node.domain.empty() && !made.empty() && made[0] != no_value) {
-      const onnx::Tensor* constant = graph.constant(made[0]);
+      const Tensor* constant = graph.constant(made[0]);
       outputs[0] = constant == nullptr ? attribute_array(node) : constant_array(file, *constant);
     } else {
       evaluate_node(node, read, outputs);
@@ -171,4 +170,4 @@ Evaluation evaluate(onnx::OnnxFile& file, const GraphView& graph,
   return evaluation;
 }
 
-}  // namespace trt_asr::packed
+}  // namespace trt_asr::onnx

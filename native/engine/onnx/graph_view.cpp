@@ -1,27 +1,27 @@
-#include "engine/packed/graph_view.h"
+#include "engine/onnx/graph_view.h"
 
 #include <unordered_set>
 
 #include "base/contract.h"
 
-namespace trt_asr::packed {
+namespace trt_asr::onnx {
 
 namespace {
 
 constexpr const char* remedy = "Export the model again.";
 
 Error broken(std::string_view name, const char* expected, const char* received) {
-  return Error{ErrorCode::model_corrupt, "value " + onnx::quoted(name), expected, received, remedy};
+  return Error{ErrorCode::model_corrupt, "value " + quoted(name), expected, received, remedy};
 }
 
 /// The tensor that a Constant node holds, or nullptr.
-const onnx::Tensor* held(const onnx::Node& node) {
+const Tensor* held(const Node& node) {
   if (node.op_type != "Constant" || !node.domain.empty()) return nullptr;
-  const onnx::Attribute* value = node.attribute("value");
+  const Attribute* value = node.attribute("value");
   return value != nullptr && value->tensor.has_value() ? &*value->tensor : nullptr;
 }
 
-bool is_identity(const onnx::Node& node) {
+bool is_identity(const Node& node) {
   return node.domain.empty() && node.op_type == "Identity" && node.inputs.size() == 1 &&
          node.outputs.size() == 1;
 }
@@ -39,31 +39,31 @@ ValueId GraphView::find(std::string_view name) const noexcept {
   return found == by_name_.end() ? no_value : found->second;
 }
 
-Result<GraphView> GraphView::create(const onnx::OnnxFile& file) {
-  const onnx::Model& model = file.model();
-  const onnx::Graph& graph = model.graph;
+Result<GraphView> GraphView::create(const OnnxFile& file) {
+  const Model& model = file.model();
+  const Graph& graph = model.graph;
   TRT_ASR_REQUIRE(model.functions == 0, contract_mismatch, "the graph", "standard operators",
                   "operators that the file defines itself", remedy);
   TRT_ASR_REQUIRE(!graph.sparse, contract_mismatch, "the graph", "dense weights", "sparse initialisers",
                   remedy);
   GraphView view;
   view.graph_ = &graph;
-  for (const onnx::Tensor& tensor : graph.initializers) {
+  for (const Tensor& tensor : graph.initializers) {
     GraphValue& value = view.values_[view.enter(tensor.name)];
     if (value.constant != nullptr) return broken(tensor.name, "to be made once", "two initialisers");
     value.constant = &tensor;
   }
   std::unordered_set<std::string_view> input_names;
-  for (const onnx::ValueInfo& input : graph.inputs) {
+  for (const ValueInfo& input : graph.inputs) {
     if (!input_names.insert(input.name).second) {
-      return Error{ErrorCode::contract_mismatch, "input " + onnx::quoted(input.name), "one of this name",
-                   "two", remedy};
+      return Error{ErrorCode::contract_mismatch, "input " + quoted(input.name), "one of this name", "two",
+                   remedy};
     }
     const ValueId id = view.enter(input.name);
     if (view.values_[id].constant == nullptr) view.graph_inputs_.push_back(id);
   }
   for (std::uint32_t index = 0; index < graph.nodes.size(); ++index) {
-    const onnx::Node& node = graph.nodes[index];
+    const Node& node = graph.nodes[index];
     if (!node.subgraphs.empty()) {
       return Error{ErrorCode::contract_mismatch, node.title(), "no graphs within graphs", "one", remedy};
     }
@@ -93,7 +93,7 @@ Result<GraphView> GraphView::create(const onnx::OnnxFile& file) {
     first.constant = held(node);
     if (is_identity(node) && inputs[0] != no_value) first.constant = view.values_[inputs[0]].constant;
   }
-  for (const onnx::ValueInfo& output : graph.outputs) {
+  for (const ValueInfo& output : graph.outputs) {
     const ValueId id = view.find(output.name);
     if (id == no_value) return broken(output.name, "to be made", "no maker of this output");
     view.graph_outputs_.push_back(id);
@@ -114,7 +114,7 @@ std::uint32_t GraphView::producer_index(ValueId id) const noexcept {
   return at == no_value || values_[at].constant != nullptr ? no_node : values_[at].producer;
 }
 
-const onnx::Node* GraphView::producer(ValueId id) const noexcept {
+const Node* GraphView::producer(ValueId id) const noexcept {
   const std::uint32_t index = producer_index(id);
   return index == no_node ? nullptr : &node(index);
 }
@@ -123,4 +123,4 @@ ValueId GraphView::input(std::uint32_t index, std::size_t which) const noexcept 
   return which < inputs_[index].size() ? source(inputs_[index][which]) : no_value;
 }
 
-}  // namespace trt_asr::packed
+}  // namespace trt_asr::onnx

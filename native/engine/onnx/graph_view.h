@@ -2,7 +2,6 @@
 // Who makes and who reads each value of an ONNX graph, and what its constants are: what recognition by data
 // flow needs. Operators need not be known.
 
-#include <limits>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
@@ -11,19 +10,13 @@
 #include "base/result.h"
 #include "engine/onnx/onnx_file.h"
 
-namespace trt_asr::packed {
-
-using ValueId = std::uint32_t;
-/// In place of an input or output that is left out.
-inline constexpr ValueId no_value = std::numeric_limits<ValueId>::max();
-/// In place of the producer of an input of the graph or of a constant.
-inline constexpr std::uint32_t no_node = std::numeric_limits<std::uint32_t>::max();
+namespace trt_asr::onnx {
 
 struct GraphValue {
   std::string_view name;
   std::uint32_t producer = no_node;
   /// Initialiser, value of a Constant node, or either of them behind Identity nodes.
-  const onnx::Tensor* constant = nullptr;
+  const Tensor* constant = nullptr;
   std::vector<std::uint32_t> readers;  ///< Nodes, once for each input that reads it.
 };
 
@@ -33,11 +26,11 @@ class GraphView {
   /// Errors: ERR_MODEL_CORRUPT for a value that is made twice or read before it is made;
   /// ERR_CONTRACT_MISMATCH for graphs within graphs, sparse weights, operators that the file defines itself
   /// and two inputs of one name.
-  [[nodiscard]] static Result<GraphView> create(const onnx::OnnxFile& file);
+  [[nodiscard]] static Result<GraphView> create(const OnnxFile& file);
 
-  [[nodiscard]] const onnx::Graph& graph() const noexcept { return *graph_; }
+  [[nodiscard]] const Graph& graph() const noexcept { return *graph_; }
   [[nodiscard]] std::size_t node_count() const noexcept { return graph_->nodes.size(); }
-  [[nodiscard]] const onnx::Node& node(std::uint32_t index) const noexcept { return graph_->nodes[index]; }
+  [[nodiscard]] const Node& node(std::uint32_t index) const noexcept { return graph_->nodes[index]; }
   [[nodiscard]] const std::vector<ValueId>& inputs(std::uint32_t node) const noexcept {
     return inputs_[node];
   }
@@ -53,14 +46,14 @@ class GraphView {
   [[nodiscard]] const std::vector<ValueId>& graph_outputs() const noexcept { return graph_outputs_; }
 
   /// The node that makes a value, Identity nodes skipped; nullptr for inputs and constants.
-  [[nodiscard]] const onnx::Node* producer(ValueId id) const noexcept;
+  [[nodiscard]] const Node* producer(ValueId id) const noexcept;
   /// Index of the same, or no_node.
   [[nodiscard]] std::uint32_t producer_index(ValueId id) const noexcept;
   /// The value in front of Identity nodes.
   [[nodiscard]] ValueId source(ValueId id) const noexcept;
   /// Input `index` of a node, in front of Identity nodes; no_value when it is left out.
   [[nodiscard]] ValueId input(std::uint32_t node, std::size_t index) const noexcept;
-  [[nodiscard]] const onnx::Tensor* constant(ValueId id) const noexcept {
+  [[nodiscard]] const Tensor* constant(ValueId id) const noexcept {
     return id == no_value ? nullptr : values_[id].constant;
   }
 
@@ -68,7 +61,7 @@ class GraphView {
   GraphView() = default;
   [[nodiscard]] ValueId enter(std::string_view name);
 
-  const onnx::Graph* graph_ = nullptr;
+  const Graph* graph_ = nullptr;
   std::vector<GraphValue> values_;
   std::unordered_map<std::string_view, ValueId> by_name_;
   std::vector<std::vector<ValueId>> inputs_;
@@ -77,4 +70,4 @@ class GraphView {
   std::vector<ValueId> graph_outputs_;
 };
 
-}  // namespace trt_asr::packed
+}  // namespace trt_asr::onnx

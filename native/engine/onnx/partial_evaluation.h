@@ -9,9 +9,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "engine/packed/graph_view.h"
+#include "engine/onnx/graph_view.h"
 
-namespace trt_asr::packed {
+namespace trt_asr::onnx {
 
 /// What an element is to the operators: quotients of integers are rounded towards zero.
 enum class Elements : std::uint8_t { real, integer, boolean };
@@ -44,7 +44,7 @@ enum class Assumed : std::uint8_t {
   rows,       ///< Each element is its index along the last axis but one.
 };
 
-[[nodiscard]] Elements elements_of(onnx::ElementType type) noexcept;
+[[nodiscard]] Elements elements_of(ElementType type) noexcept;
 
 struct Evaluation {
   std::vector<Array> values;  ///< By ValueId.
@@ -54,7 +54,7 @@ struct Evaluation {
 /// `inputs`: what is known of each input of the graph. `assumed`: values whose elements are replaced. Nothing
 /// fails: what cannot be found out stays unknown. Constants of more than `constant_elements_max` elements
 /// have a shape alone.
-[[nodiscard]] Evaluation evaluate(onnx::OnnxFile& file, const GraphView& graph,
+[[nodiscard]] Evaluation evaluate(OnnxFile& file, const GraphView& graph,
                                   const std::unordered_map<ValueId, Array>& inputs,
                                   const std::unordered_map<ValueId, Assumed>& assumed = {});
 
@@ -66,7 +66,6 @@ inline constexpr std::int64_t made_elements_max = 1 << 22;
 inline constexpr std::int64_t all_elements_max = 1 << 27;
 
 /// One node: its outputs of its inputs. partial_operators.cpp
-void evaluate_node(const onnx::Node& node, const std::vector<const Array*>& inputs,
-                   std::vector<Array>& outputs);
+void evaluate_node(const Node& node, const std::vector<const Array*>& inputs, std::vector<Array>& outputs);
 
-}  // namespace trt_asr::packed
+}  // namespace trt_asr::onnx

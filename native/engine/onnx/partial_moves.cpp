@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/packed/partial_operators.h"
+#include "engine/onnx/partial_operators.h"
 
-namespace trt_asr::packed::partial {
+namespace trt_asr::onnx::partial {
 
 const Array& in(const Inputs& inputs, std::size_t index) {
   static const Array nothing;
@@ -58,14 +58,14 @@ Array expanded(const Array& array, const Extents& extents) {
   return out;
 }
 
-void shape(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void shape(const Node&, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   if (!x.has_shape) return;
   outputs[0] = Array::of({static_cast<std::int64_t>(x.extents.size())}, {x.extents.begin(), x.extents.end()},
                          Elements::integer);
 }
 
-void unsqueeze(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void unsqueeze(const Node& node, const Inputs& inputs, Outputs& outputs) {
   Extents axes = inputs.size() > 1 ? whole_numbers(*inputs[1]) : node.integers("axes", {});
   const Array& x = in(inputs, 0);
   if (!x.has_shape || axes.empty()) return;
@@ -84,7 +84,7 @@ void unsqueeze(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void squeeze(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void squeeze(const Node& node, const Inputs& inputs, Outputs& outputs) {
   Extents axes = inputs.size() > 1 ? whole_numbers(*inputs[1]) : node.integers("axes", {});
   const Array& x = in(inputs, 0);
   if (!x.has_shape) return;
@@ -100,7 +100,7 @@ void squeeze(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void transpose(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void transpose(const Node& node, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   if (!x.has_shape) return;
   const std::size_t rank = x.extents.size();
@@ -120,7 +120,7 @@ void transpose(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void reshape(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void reshape(const Node& node, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   if (!x.has_shape || !in(inputs, 1).known()) return;
   Extents wanted = whole_numbers(in(inputs, 1));
@@ -148,7 +148,7 @@ void reshape(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void expand(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void expand(const Node&, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   if (!x.has_shape || !in(inputs, 1).known()) return;
   Extents extents = whole_numbers(in(inputs, 1));
@@ -157,7 +157,7 @@ void expand(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = expanded(x, extents);
 }
 
-void tile(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void tile(const Node&, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   const Extents times_each = whole_numbers(in(inputs, 1));
   if (!x.has_shape || times_each.size() != x.extents.size()) return;
@@ -180,7 +180,7 @@ void tile(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void slice(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
+void slice(const Node&, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   const Extents starts = whole_numbers(in(inputs, 1));
   const Extents ends = whole_numbers(in(inputs, 2));
@@ -214,7 +214,7 @@ void slice(const onnx::Node&, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void gather(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void gather(const Node& node, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   const Array& indices = in(inputs, 1);
   if (!x.has_shape || !indices.has_shape || x.extents.empty()) return;
@@ -244,7 +244,7 @@ void gather(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void concat(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void concat(const Node& node, const Inputs& inputs, Outputs& outputs) {
   if (inputs.empty()) return;
   bool known = true;
   for (const Array* each : inputs) {
@@ -279,7 +279,7 @@ void concat(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void pad(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void pad(const Node& node, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   const Extents pads = whole_numbers(in(inputs, 1));
   const std::size_t rank = x.extents.size();
@@ -313,7 +313,7 @@ void pad(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   outputs[0] = std::move(out);
 }
 
-void split(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
+void split(const Node& node, const Inputs& inputs, Outputs& outputs) {
   const Array& x = in(inputs, 0);
   if (!x.has_shape) return;
   const std::int64_t found = axis_of(node.integer("axis", 0), x.extents.size());
@@ -337,4 +337,4 @@ void split(const onnx::Node& node, const Inputs& inputs, Outputs& outputs) {
   }
 }
 
-}  // namespace trt_asr::packed::partial
+}  // namespace trt_asr::onnx::partial
