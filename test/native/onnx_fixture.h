@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "check.h"
-#include "engine/onnx/graph.h"
+#include "engine/onnx/graph_writer.h"
 #include "engine/ort/ort_engine.h"
 
 namespace onnx_fixture {

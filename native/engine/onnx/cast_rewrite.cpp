@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/contract.h"
+#include "engine/onnx/graph_writer.h"
 #include "engine/onnx/lstm_rewrite.h"
 
 namespace trt_asr::onnx {

@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "engine/onnx/graph_writer.h"
 #include "engine/onnx/partial_evaluation.h"
 
 namespace trt_asr::onnx {

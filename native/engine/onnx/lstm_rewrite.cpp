@@ -6,6 +6,8 @@
 #include <optional>
 #include <unordered_set>
 
+#include "engine/onnx/graph_writer.h"
+
 namespace trt_asr::onnx {
 
 namespace {
