@@ -182,11 +182,11 @@ async function* readBlocks(source: Readable): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** For a chunk that is no array of samples. Web streams of bytes are iterable, too, so the remedy tells of them. */
+/** For a chunk that is no array of samples. Other streams of bytes than Node's own are iterable, too. */
 export function noSamples(field: string, chunk: unknown): AsrError {
   const remedy =
     chunk instanceof Uint8Array
-      ? 'Raw PCM: createTransform() or createWebTransform(). An encoded file: Readable.fromWeb(body).'
+      ? 'Raw PCM: createTransform() or createWebTransform(). An encoded file: Readable.fromWeb(body), or Readable.from(chunks, { objectMode: false }).'
       : undefined;
   return badArgument(field, 'chunks of Float32Array or Int16Array', chunk, remedy);
 }

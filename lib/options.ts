@@ -57,7 +57,8 @@ export function checkChoice<T extends string>(
   choices: readonly T[],
 ): T {
   if (value === undefined) return standard;
-  if (!choices.includes(value as T)) throw badArgument(name, choices.map((c) => `'${c}'`).join(', '), value);
+  if (!choices.includes(value as T))
+    throw badArgument(name, `one of ${choices.map((c) => `'${c}'`).join(', ')}`, value);
   return value as T;
 }
 

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, describe, expect, it } from 'vitest';
 import { AsrError, failure, fixture, wav } from './audio_support';
 
@@ -90,6 +91,7 @@ const ARGUMENT = [
   ['a web address as text', () => 'https://localhost/a.wav', {}, 'Fetch it first'],
   ['a blob', () => new Blob(['RIFF']), {}, 'arrayBuffer()'],
   ['a web stream of bytes', () => new Response('RIFF').body, {}, 'Readable.fromWeb(body)'],
+  ['a stream of objects that are bytes', () => Readable.from([Buffer.from('RIFF')]), {}, 'objectMode: false'],
   ['a generator', () => (function* () {})(), {}, 'class Object'],
   ['undefined', () => undefined, {}, 'undefined'],
   ['null', () => null, {}, 'null'],
