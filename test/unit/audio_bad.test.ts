@@ -32,6 +32,8 @@ const DECODE = [
     () => Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * i * 31 + 7) % 251)),
     'FLAC, MP3',
   ],
+  ['a truncated WAV', () => cut('reference.wav', 0.6), 'bytes of samples that its header promises'],
+  ['a truncated WAV in a file', () => file('cut.wav', cut('reference.wav', 0.6)), 'bytes of samples'],
   ['a truncated FLAC', () => cut('speech.flac', 0.6), '22400'],
   ['a truncated MP3', () => cut('speech.mp3', 0.5), 'MP3'],
   ['a truncated Opus', () => cut('speech.opus', 0.7), 'page'],

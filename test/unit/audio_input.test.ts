@@ -165,7 +165,7 @@ describe('resources', () => {
     const path = join(folder, `${how}.wav`);
     copyFileSync(fixture('reference.wav'), path);
     const fd = openSync(path, 'r+');
-    ftruncateSync(fd, 44 + 2 * 16000 * (how === 'end' ? 1 : 600));
+    if (how !== 'end') ftruncateSync(fd, 44 + 2 * 16000 * 600);
     closeSync(fd);
     const controller = new AbortController();
     const input = await openAudio(path, { signal: controller.signal });
