@@ -102,7 +102,8 @@ const PROGRESS_INTERVAL_MS = 100;
 
 /** Where engines are kept. */
 export function engineCache(option?: string): string {
-  return path.resolve(option ?? process.env.TRT_ASR_ENGINE_CACHE ?? path.join(cacheRoot(), 'engines'));
+  // An empty variable is none, as it is for the others.
+  return path.resolve(option ?? (process.env.TRT_ASR_ENGINE_CACHE || path.join(cacheRoot(), 'engines')));
 }
 
 /** What runs graphs on the CPU. */
