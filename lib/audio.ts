@@ -1,3 +1,4 @@
+import * as path from 'node:path';
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CHUNK_SAMPLES, RATE_HZ_MAX, RATE_HZ_MIN, TARGET_RATE_HZ } from './audio/protocol';
@@ -5,6 +6,7 @@ import { Rechunker } from './audio/rechunk';
 import { assertAttached, assertFinite, copyAsFloat } from './audio/samples';
 import { DecodeWorker, type PullAnswer } from './audio/worker_client';
 import { AsrError, badArgument } from './errors';
+import { orAbort } from './options';
 
 /**
  * Where audio comes from: a path or file URL, the bytes of an encoded file (whole or as a Node stream), or mono samples
@@ -18,7 +20,7 @@ export type AudioSource =
   | Float32Array
   | Int16Array
   | Readable
-  | AsyncIterable<Float32Array>;
+  | AsyncIterable<Float32Array | Int16Array>;
 
 export interface AudioOptions {
   /** The rate of a source of bare samples; encoded audio carries its own. Default 16000. */
@@ -44,30 +46,29 @@ const SLICE_BYTES = 262144;
  * Throws ERR_BAD_ARGUMENT for a source that cannot be audio and ERR_AUDIO_DECODE for one that is damaged or unknown;
  * the iteration throws the same codes for what shows up later.
  */
-export async function openAudio(source: AudioSource, options: AudioOptions = {}): Promise<AudioInput> {
+export async function openAudio(given: AudioSource, options: AudioOptions = {}): Promise<AudioInput> {
   const { signal } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw badArgument('signal', 'an AbortSignal', signal);
   const rateHz = checkRate(options.sampleRateHz);
   signal?.throwIfAborted();
-  if (typeof source === 'string' || source instanceof URL) return openFile(filePath(source), signal);
+  const source = adopt(given);
+  if (typeof source === 'string') return openFile(source, signal);
   if (source instanceof Float32Array || source instanceof Int16Array) {
     return openSamples(memorySamples(source), rateHz, (source.length * 1000) / rateHz, signal);
   }
   if (source instanceof Uint8Array || source instanceof ArrayBuffer)
     return openBytes(memoryBytes(source), signal);
-  if (source instanceof Readable) {
-    // A stream may fail before the first read is made of it; that read then gets the error.
-    source.on('error', () => {});
-    if (!source.readableObjectMode) return openBytes(readableBytes(source), signal);
-  }
+  if (source instanceof Readable && !source.readableObjectMode)
+    return openBytes(readableBytes(source), signal);
   if (typeof source === 'object' && source !== null && Symbol.asyncIterator in source) {
     return openSamples(iterableSamples(source as AsyncIterable<unknown>), rateHz, undefined, signal);
   }
   throw badArgument(
     'source',
-    'a path, a file URL, bytes, a Readable, a Float32Array, an Int16Array or an async iterable of Float32Array',
+    'a path, a file URL, bytes, a Readable, a Float32Array, an Int16Array or an async iterable of such arrays',
     source,
+    (source as unknown) instanceof Blob ? 'Pass the bytes: await blob.arrayBuffer().' : undefined,
   );
 }
 
@@ -79,10 +80,19 @@ export function checkRate(rateHz: unknown, field = 'sampleRateHz'): number {
   return rateHz;
 }
 
+/** Takes over a source that is opened later, and returns it as it is to be opened then. Throws ERR_BAD_ARGUMENT. */
+export function adopt(source: AudioSource): Exclude<AudioSource, URL> {
+  // A path belongs to the working directory in which it was named.
+  if (typeof source === 'string' || source instanceof URL) return filePath(source);
+  // A stream may fail before the first read is made of it; that read then gets the error.
+  if (source instanceof Readable) source.on('error', () => {});
+  return source;
+}
+
 function filePath(source: string | URL): string {
-  if (typeof source === 'string') {
+  if (typeof source === 'string' && !/^[a-z][a-z0-9+.-]+:\/\//i.test(source)) {
     if (source === '' || source.includes('\0')) throw badArgument('source', 'a path', source);
-    return source;
+    return path.resolve(source);
   }
   try {
     return fileURLToPath(source);
@@ -92,7 +102,7 @@ function filePath(source: string | URL): string {
       code: 'ERR_BAD_ARGUMENT',
       field: 'source',
       expected: 'a file: URL',
-      received: source.href,
+      received: String(source),
       remedy,
     });
   }
@@ -172,13 +182,22 @@ async function* readBlocks(source: Readable): AsyncGenerator<Uint8Array> {
   }
 }
 
+/** For a chunk that is no array of samples. Other streams of bytes than Node's own are iterable, too. */
+export function noSamples(field: string, chunk: unknown): AsrError {
+  const remedy =
+    chunk instanceof Uint8Array
+      ? 'Raw PCM: createTransform() or createWebTransform(). An encoded file: Readable.fromWeb(body), or Readable.from(chunks, { objectMode: false }).'
+      : undefined;
+  return badArgument(field, 'chunks of Float32Array or Int16Array', chunk, remedy);
+}
+
 async function* iterableSamples(source: AsyncIterable<unknown>): AsyncGenerator<Float32Array> {
   let index = 0;
   for await (const block of source) {
-    if (!(block instanceof Float32Array)) throw badArgument('source', 'chunks of Float32Array', block);
+    if (!(block instanceof Float32Array || block instanceof Int16Array)) throw noSamples('source', block);
     assertAttached('source', block.buffer);
     for (let at = 0; at < block.length; at += CHUNK_SAMPLES) {
-      const samples = block.slice(at, at + CHUNK_SAMPLES);
+      const samples = copyAsFloat(block.subarray(at, at + CHUNK_SAMPLES));
       yield assertFinite(samples, index);
       index += samples.length;
     }
@@ -218,21 +237,12 @@ class DirectInput implements AudioInput {
     step: () => Promise<IteratorResult<Float32Array, undefined>>,
   ): Promise<IteratorResult<Float32Array, undefined>> {
     if (this.#closed) return { value: undefined, done: true };
-    const { signal } = this;
-    if (signal === undefined) return step();
-    let abort: (() => void) | undefined;
     try {
-      signal.throwIfAborted();
-      const aborted = new Promise<never>((_, reject) => {
-        abort = () => reject(signal.reason);
-        signal.addEventListener('abort', abort, { once: true });
-      });
-      return await Promise.race([step(), aborted]);
+      this.signal?.throwIfAborted();
+      return await orAbort(step(), this.signal, () => {});
     } catch (error) {
       await this.close();
       throw error;
-    } finally {
-      if (abort !== undefined) signal.removeEventListener('abort', abort);
     }
   }
 

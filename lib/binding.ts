@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import * as path from 'node:path';
 import { AsrError } from './errors';
 import type { DecodeRule, NativeContract } from './model/contract';
@@ -28,7 +28,7 @@ export interface NativeConfig {
 /** What runs graphs on the CPU; native/session/graph_loader.h. */
 export interface NativeCpu {
   engine: 'auto' | 'onnxruntime' | 'packed';
-  /** Of packed weights whose model's folder cannot be written. */
+  /** Of packed weights whose model's folder cannot be written; '' is nowhere. */
   cacheDir: string;
 }
 
@@ -301,7 +301,9 @@ export function loadAddon(): NativeAddon {
       code: 'ERR_BACKEND_UNAVAILABLE',
       field: 'native add-on',
       expected: `an add-on for ${process.platform}-${process.arch} (Node ${process.versions.node}, ${libc()})`,
-      received: firstLine(cause),
+      received: addonCandidates().some((file) => existsSync(file))
+        ? firstLine(cause)
+        : `no such file: ${addonCandidates().join(', ')}`,
       remedy: remedies(),
       cause,
     });

@@ -1,9 +1,9 @@
 import * as path from 'node:path';
-import envPaths from 'env-paths';
 import { type BuiltEngine, loadAddon, type NativeConfig, type NativeCpu, type NativeGpu } from './binding';
 import { cudaPlaces } from './device';
 import { AsrError, badArgument } from './errors';
 import { type DownloadProgress, isPacked, type ResolvedModel, resolveModel } from './model';
+import { cacheRoot, platformCache } from './model/cache';
 import type { EngineProfiles } from './model/layout';
 import { findModel } from './model/registry';
 import {
@@ -16,6 +16,7 @@ import {
   checkText,
   orAbort,
 } from './options';
+import { onAbort } from './signals';
 
 export type { BuiltEngine } from './binding';
 
@@ -101,20 +102,19 @@ const PROGRESS_INTERVAL_MS = 100;
 
 /** Where engines are kept. */
 export function engineCache(option?: string): string {
-  return path.resolve(
-    option ??
-      process.env.TRT_ASR_ENGINE_CACHE ??
-      path.join(envPaths('trt-asr', { suffix: '' }).cache, 'engines'),
-  );
+  // An empty variable is none, as it is for the others.
+  return path.resolve(option ?? (process.env.TRT_ASR_ENGINE_CACHE || path.join(cacheRoot(), 'engines')));
 }
 
 /** What runs graphs on the CPU. */
 export type CpuEngine = NativeCpu['engine'];
 export const CPU_ENGINES: readonly CpuEngine[] = ['auto', 'onnxruntime', 'packed'];
 
-/** Where packed weights are kept. */
+/** Where packed weights are kept if a model's folder cannot be written; '' is nowhere. */
 export function packedCache(option?: string): string {
-  return path.resolve(option ?? path.join(envPaths('trt-asr', { suffix: '' }).cache, 'packed'));
+  if (option !== undefined) return path.resolve(option);
+  const cache = platformCache();
+  return cache === undefined ? '' : path.join(cache, 'packed');
 }
 
 export interface GpuChoice {
@@ -185,13 +185,12 @@ export async function withBuild<T>(
   };
   const timer = onEngineProgress === undefined ? undefined : setInterval(tell, PROGRESS_INTERVAL_MS);
   timer?.unref();
-  const cancel = () => addon.cancelBuild(build);
-  signal?.addEventListener('abort', cancel, { once: true });
+  const leave = onAbort(signal, () => addon.cancelBuild(build));
   try {
     return await call(build);
   } finally {
     clearInterval(timer);
-    signal?.removeEventListener('abort', cancel);
+    leave();
   }
 }
 

@@ -115,7 +115,7 @@ export function describe(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'function') return 'a function';
   if (typeof value !== 'object') return String(value);
-  const name = (value as object).constructor?.name ?? 'Object';
+  const name = (value as object).constructor?.name || 'Object';
   return Array.isArray(value) ? `an array of ${value.length}` : `an object of class ${name}`;
 }
 

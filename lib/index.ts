@@ -33,7 +33,6 @@ export type {
   EndpointOptions,
   EndpointReason,
   FinalEvent,
-  LiveSource,
   PartialEvent,
   PcmFormat,
   Session,

@@ -1,4 +1,5 @@
 import { AsrError, badArgument } from './errors';
+import { onAbort } from './signals';
 
 /** Refuses anything but a plain object with known keys: a misspelled option must not be ignored. */
 export function checkOptions(name: string, options: unknown, known: readonly string[]): void {
@@ -56,7 +57,8 @@ export function checkChoice<T extends string>(
   choices: readonly T[],
 ): T {
   if (value === undefined) return standard;
-  if (!choices.includes(value as T)) throw badArgument(name, choices.map((c) => `'${c}'`).join(', '), value);
+  if (!choices.includes(value as T))
+    throw badArgument(name, `one of ${choices.map((c) => `'${c}'`).join(', ')}`, value);
   return value as T;
 }
 
@@ -80,27 +82,27 @@ export function checkFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== 'function') throw badArgument(name, 'a function', value);
 }
 
-/** Settles as the promise does, but rejects with `signal.reason` as soon as the signal aborts; `onAbort` cleans up. */
+/** Settles as the promise does, but rejects with `signal.reason` as soon as the signal aborts; `cleanUp` is called then. */
 export async function orAbort<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,
-  onAbort: () => void,
+  cleanUp: () => void,
 ): Promise<T> {
   if (signal === undefined) return promise;
-  let abort!: () => void;
+  let leave = () => {};
   const aborted = new Promise<never>((_, reject) => {
-    abort = () => {
-      onAbort();
+    const abort = () => {
+      cleanUp();
       reject(signal.reason);
     };
     if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
+    else leave = onAbort(signal, abort);
   });
   // When the abort wins, nobody listens to the work any more.
   promise.catch(() => {});
   try {
     return await Promise.race([promise, aborted]);
   } finally {
-    signal.removeEventListener('abort', abort);
+    leave();
   }
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Duplex } from 'node:stream';
-import type { AudioSource } from './audio';
+import { type AudioSource, checkRate } from './audio';
 import { TARGET_RATE_HZ } from './audio/protocol';
 import { loadAddon, type NativeConfig, type NativeDescription, type NativeRecognizer } from './binding';
 import { chooseDevice, type Device, type DeviceChoice, parseDevice } from './device';
@@ -20,6 +20,7 @@ import { AsrError, badArgument } from './errors';
 import { limits } from './limits.generated';
 import { type DownloadProgress, isPacked, type ResolvedModel, resolveModel } from './model';
 import {
+  checkBoolean,
   checkChoice,
   checkFunction,
   checkInteger,
@@ -34,7 +35,7 @@ import { checkSessions, nativeLive, settleBatch, settleSessions } from './sessio
 import type { SessionEvent } from './session/events';
 import { LiveSession } from './session/live_session';
 import { checkSession, SESSION_KEYS, type SessionOptions, type SessionSettings } from './session/options';
-import { isSamples, type LiveSource, streamSource } from './session/source';
+import { isSamples, streamSource } from './session/source';
 import {
   checkFormat,
   nodeTransform,
@@ -46,6 +47,7 @@ import {
   type WebTransform,
   webTransform,
 } from './session/streams';
+import { onAbort } from './signals';
 import { closedError, Slots } from './slots';
 import { type Identity, type Timestamps, type Transcript, TranscriptBuilder } from './transcript';
 
@@ -204,6 +206,8 @@ export class Recognizer {
     if (precision !== undefined) checkChoice('options.precision', precision, 'fp32', ['fp32', 'int8']);
     const cpuEngine = checkChoice('options.cpuEngine', options.cpuEngine, 'auto', CPU_ENGINES);
     checkText('options.packedCacheDir', options.packedCacheDir);
+    checkText('options.cacheDir', cacheDir);
+    checkBoolean('options.offline', offline);
     const cpu = { engine: cpuEngine, cacheDir: packedCache(options.packedCacheDir) };
     const device = await chooseDevice(asked, options.tensorrtPath);
     signal?.throwIfAborted();
@@ -275,19 +279,10 @@ export class Recognizer {
    * ERR_BAD_ARGUMENT, ERR_AUDIO_DECODE, ERR_CLOSED, or `signal.reason`.
    */
   async transcribe(source: AudioSource, options: TranscribeOptions = {}): Promise<Transcript> {
-    checkOptions('options', options, transcribeKeys);
-    checkSignal('options.signal', options.signal);
-    checkFunction('options.onProgress', options.onProgress);
-    const timestamps = checkChoice('options.timestamps', options.timestamps, 'token', [
-      'none',
-      'word',
-      'token',
-    ]);
-    if (this.closing !== undefined) throw closedError();
+    const timestamps = checkTranscribe(options, transcribeKeys);
     const { signal, onProgress } = options;
 
     const startedMs = performance.now();
-    await this.slots.take(signal);
     const builder = new TranscriptBuilder(timestamps, this.engine, this.pieces);
     const job = new Recording(this.native, this.slots, builder, onProgress, this.engine.sampleRateHz);
     const work = job.run(source, options.sampleRateHz, signal);
@@ -300,7 +295,7 @@ export class Recognizer {
     sources: Sources,
     options: TranscribeManyOptions = {},
   ): AsyncGenerator<ManyResult, void, undefined> {
-    checkOptions('options', options, manyKeys);
+    checkTranscribe(options, manyKeys);
     const concurrency = checkInteger(
       'options.concurrency',
       options.concurrency,
@@ -310,15 +305,15 @@ export class Recognizer {
     );
     if (!isIterable(sources))
       throw badArgument('sources', 'an array or another iterable of sources', sources);
-    const { concurrency: _, ...each } = options;
+    const { concurrency: _, signal, ...each } = options;
+    signal?.throwIfAborted();
     // Leaving the loop early abandons what is under way.
     const leaving = new AbortController();
-    const signal =
-      each.signal === undefined ? leaving.signal : AbortSignal.any([each.signal, leaving.signal]);
+    const leaveSignal = onAbort(signal, () => leaving.abort(signal?.reason));
     const iterator = iteratorOf(sources);
     const running = new Map<number, Promise<ManyResult>>();
     const start = (source: AudioSource, at: number) =>
-      this.transcribe(source, { ...each, signal }).then(
+      this.transcribe(source, { ...each, signal: leaving.signal }).then(
         (transcript): ManyResult => ({ index: at, source, transcript }),
         (error: unknown): ManyResult => ({ index: at, source, error }),
       );
@@ -330,7 +325,7 @@ export class Recognizer {
         if (!ended && running.size < concurrency) coming ??= next(iterator);
         const waits = [...running.values(), ...(coming === undefined ? [] : [coming])];
         if (waits.length === 0) return;
-        const first = await orAbort(Promise.race<ManyResult | Coming>(waits), each.signal, () => {});
+        const first = await orAbort(Promise.race<ManyResult | Coming>(waits), signal, () => {});
         if ('index' in first) {
           running.delete(first.index);
           yield first;
@@ -344,6 +339,7 @@ export class Recognizer {
         }
       }
     } finally {
+      leaveSignal();
       leaving.abort();
       coming?.catch(() => {});
       Promise.resolve(iterator.return?.()).catch(() => {});
@@ -364,7 +360,7 @@ export class Recognizer {
    * Throws what `openSession` does, what the source fails with, ERR_AUDIO_DECODE, or `signal.reason`. A source that fails ends the
    * audio: its remaining events come first, then its reason is thrown.
    */
-  stream(source: LiveSource, options: StreamOptions = {}): AsyncGenerator<SessionEvent, void, undefined> {
+  stream(source: AudioSource, options: StreamOptions = {}): AsyncGenerator<SessionEvent, void, undefined> {
     const open = () => {
       const settings = this.settingsOf(options, STREAM_KEYS);
       // What is decoded comes at the models' rate.
@@ -414,6 +410,15 @@ export class Recognizer {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** Checks what recordings have in common. Throws ERR_BAD_ARGUMENT. */
+function checkTranscribe(options: TranscribeOptions, keys: readonly string[]): Timestamps {
+  checkOptions('options', options, keys);
+  checkSignal('options.signal', options.signal);
+  checkFunction('options.onProgress', options.onProgress);
+  checkRate(options.sampleRateHz, 'options.sampleRateHz');
+  return checkChoice('options.timestamps', options.timestamps, 'token', ['none', 'word', 'token']);
 }
 
 // CONTRACT: with slots for many, each processor computes a window of its own. SOURCE: ours, tried on two processors. WHY: two windows

@@ -1,4 +1,5 @@
-import { type AudioInput, type AudioSource, openAudio } from './audio';
+import { Readable } from 'node:stream';
+import { type AudioInput, type AudioSource, adopt, openAudio } from './audio';
 import type { NativeRecognizer } from './binding';
 import type { Slots } from './slots';
 import type { TranscriptBuilder } from './transcript';
@@ -27,7 +28,24 @@ export class Recording {
     private readonly sampleRateHz: number,
   ) {}
 
+  /** Waits for a slot, and transcribes in it. */
   async run(
+    given: AudioSource,
+    sampleRateHz: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const source = adopt(given);
+    try {
+      await this.slots.take(signal);
+      await this.transcribe(source, sampleRateHz, signal);
+    } catch (reason) {
+      // Nobody reads it any more: its file or socket must not stay open.
+      if (source instanceof Readable) source.destroy();
+      throw reason;
+    }
+  }
+
+  private async transcribe(
     source: AudioSource,
     sampleRateHz: number | undefined,
     signal: AbortSignal | undefined,

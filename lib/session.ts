@@ -9,5 +9,4 @@ export type {
   SessionEvent,
 } from './session/events';
 export type { EndpointOptions, SessionOptions } from './session/options';
-export type { LiveSource } from './session/source';
 export type { PcmFormat, StreamOptions, TransformOptions, WebTransform } from './session/streams';

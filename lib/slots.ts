@@ -1,4 +1,5 @@
 import { AsrError } from './errors';
+import { onAbort } from './signals';
 
 interface Waiter {
   resolve: () => void;
@@ -29,22 +30,21 @@ export class Slots {
       return;
     }
     await new Promise<void>((resolve, reject) => {
-      const leave = () => {
+      const leave = onAbort(signal, () => {
         const index = this.waiters.indexOf(waiter);
         if (index >= 0) this.waiters.splice(index, 1);
         reject(signal?.reason);
-      };
+      });
       const waiter: Waiter = {
         resolve: () => {
-          signal?.removeEventListener('abort', leave);
+          leave();
           resolve();
         },
         reject: (reason) => {
-          signal?.removeEventListener('abort', leave);
+          leave();
           reject(reason);
         },
       };
-      signal?.addEventListener('abort', leave, { once: true });
       this.waiters.push(waiter);
     });
   }

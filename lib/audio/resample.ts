@@ -4,6 +4,9 @@ import { TARGET_RATE_HZ } from './protocol';
 /** CONTRACT: the library always sees blocks of this length. WHY: the result must not depend on how the input was cut. */
 const BLOCK_SAMPLES = 4096;
 
+/** A power of two, so that the ratio stays what it is; it brings RATE_HZ_MAX down to 192,000. */
+const RATE_DIVISOR = 4;
+
 /** Turns mono samples of one rate into mono samples at 16 kHz, exactly round(n * 16000 / rate) of them. */
 export interface Resampler {
   push(samples: Float32Array): Float32Array[];
@@ -16,7 +19,9 @@ export async function createResampler(rateHz: number): Promise<Resampler> {
   // SOURCE: libsamplerate's medium sinc: 121 dB signal to noise, 90 % of the band kept.
   // WHY: the best one costs three times the time for the last 0.5 kHz; the fast one drops everything above 6.4 kHz.
   const converterType = ConverterType.SRC_SINC_MEDIUM_QUALITY;
-  return new SincResampler(await create(1, rateHz, TARGET_RATE_HZ, { converterType }), rateHz);
+  // WHY: the package refuses rates above 192 kHz, though their ratio alone is what the filter knows of.
+  const [from, to] = [rateHz / RATE_DIVISOR, TARGET_RATE_HZ / RATE_DIVISOR];
+  return new SincResampler(await create(1, from, to, { converterType }), rateHz);
 }
 
 class SincResampler implements Resampler {

@@ -7,6 +7,10 @@ const UNKNOWN_SIZE = 0xffffffff;
 const FRAMES_PER_BLOCK = 8192;
 /** WHY: a header may claim 65,535 channels, and a block of frames must stay small all the same. */
 const BLOCK_BYTES_MAX = 1 << 20;
+/** SOURCE: what programs write that do not know the size yet: 0x7fffffff, 0x80000000 and 0xffffffff, some less a header or a block. */
+const PLACEHOLDER_MIN = 0x7fff0000;
+/** WHY: some writers count headers among the samples; what is missing beyond that is lost speech. */
+const MISSING_BYTES_MAX = 4096;
 /** WHY: a hostile header could otherwise make the loop over chunks endless. */
 const HEADER_CHUNKS_MAX = 10000;
 
@@ -19,8 +23,8 @@ interface WavFormat {
 }
 
 /**
- * Reads a RIFF, RF64 or BW64 WAVE. The sizes in the header are believed only as far as there are bytes: programs that write
- * to a pipe leave 0, 0xFFFFFFFF or any large number in them, and then the data goes on to the end of the file.
+ * Reads a RIFF, RF64 or BW64 WAVE. Programs that write to a pipe leave 0, 0xFFFFFFFF or another large number as sizes in the header;
+ * then the data goes on to the end of the file. Any other size is a promise, and a file that ends before it is damaged.
  */
 export async function openWav(source: ByteSource): Promise<PcmStream> {
   const riff = await take(source, 12);
@@ -64,23 +68,30 @@ function dataStream(source: ByteSource, format: WavFormat, dataBytes: number, ri
   const claimed = unknown ? Number.POSITIVE_INFINITY : dataBytes;
   const present = source.size === undefined ? Number.POSITIVE_INFINITY : source.size - start;
   const bytes = Math.min(claimed, present);
+  const promised = claimed < PLACEHOLDER_MIN ? claimed : 0;
   // Of a source without a size only the header speaks, and a placeholder in it is no length.
-  const known = source.size !== undefined || (!unknown && claimed < 0x7fff0000);
+  const known = source.size !== undefined || claimed < PLACEHOLDER_MIN;
   const frames = Math.floor(bytes / format.frameBytes);
   return {
     durationMs: known ? (frames * 1000) / format.rateHz : undefined,
-    blocks: wavBlocks(source, format, bytes),
+    blocks: wavBlocks(source, format, bytes, promised),
   };
 }
 
-async function* wavBlocks(source: ByteSource, format: WavFormat, bytes: number): AsyncGenerator<PcmBlock> {
+async function* wavBlocks(
+  source: ByteSource,
+  format: WavFormat,
+  bytes: number,
+  promised: number,
+): AsyncGenerator<PcmBlock> {
+  const start = source.offset;
   const convert = converter(format);
   const framesMax = Math.max(1, Math.min(FRAMES_PER_BLOCK, Math.floor(BLOCK_BYTES_MAX / format.frameBytes)));
   const blockBytes = format.frameBytes * framesMax;
   for (let left = bytes; left >= format.frameBytes; ) {
     const data = await source.peek(Math.min(left, blockBytes));
     const frames = Math.floor(data.length / format.frameBytes);
-    if (frames === 0) return;
+    if (frames === 0) break;
     const view = new DataView(data.buffer, data.byteOffset, data.length);
     const channels: Float32Array[] = [];
     for (let channel = 0; channel < format.channels; channel++) {
@@ -94,6 +105,10 @@ async function* wavBlocks(source: ByteSource, format: WavFormat, bytes: number):
     left -= frames * format.frameBytes;
     yield { channels, rateHz: format.rateHz };
   }
+  const read = source.offset - start;
+  if (promised - read <= MISSING_BYTES_MAX) return;
+  const remedy = 'The file is truncated: fetch it again, or repair it with ffmpeg.';
+  throw corrupt(source, `the ${promised} bytes of samples that its header promises`, `${read}`, remedy);
 }
 
 function converter({ encoding, bits }: WavFormat): (view: DataView, at: number) => number {
@@ -131,8 +146,9 @@ function parseFormat(source: ByteSource, fmt: Uint8Array, size: number): WavForm
   return { encoding: tag === 3 ? 'float' : 'int', bits, channels, rateHz, frameBytes };
 }
 
-function corrupt(source: ByteSource, expected: string, received: string): AsrError {
-  const remedy = 'Write the file again as PCM, for example: ffmpeg -i INPUT -ar 16000 -ac 1 out.wav';
+const CONVERT = 'Write the file again as PCM, for example: ffmpeg -i INPUT -ar 16000 -ac 1 out.wav';
+
+function corrupt(source: ByteSource, expected: string, received: string, remedy = CONVERT): AsrError {
   return new AsrError({
     code: 'ERR_AUDIO_DECODE',
     field: `the WAV ${source.name}`,

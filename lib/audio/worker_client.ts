@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { AsrError } from '../errors';
+import { onAbort } from '../signals';
 import type { FromWorker, ToWorker, WorkerTask } from './protocol';
 
 export type PullAnswer = Extract<ToWorker, { type: 'bytes' | 'samples' }>;
@@ -20,7 +21,7 @@ export class DecodeWorker {
   #opening: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   #outcome: { error: unknown } | 'end' | undefined;
   #closing: Promise<void> | undefined;
-  readonly #onAbort: () => void;
+  readonly #leaveSignal: () => void;
 
   /** Starts a worker and resolves when it has read the header. `pulled` feeds the kinds the worker cannot open itself. */
   static async open(
@@ -43,17 +44,16 @@ export class DecodeWorker {
   private constructor(
     task: WorkerTask,
     private readonly pulled: AsyncGenerator<PullAnswer> | undefined,
-    private readonly signal: AbortSignal | undefined,
+    signal: AbortSignal | undefined,
   ) {
     this.#worker = new Worker(join(__dirname, 'worker.js'), { workerData: task, execArgv: [], env: {} });
     this.#worker.on('message', (message: FromWorker) => this.#receive(message));
     this.#worker.on('error', (cause) => this.#settle({ error: internal('an exception in it', cause) }));
     this.#worker.on('exit', (code) => this.#settle({ error: internal(`its exit with code ${code}`) }));
-    this.#onAbort = () => {
+    this.#leaveSignal = onAbort(signal, () => {
       this.#ready.length = 0;
       this.#settle({ error: signal?.reason });
-    };
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    });
     const iterator: AsyncIterableIterator<Float32Array> = {
       next: () => this.#next(),
       return: async () => {
@@ -148,7 +148,7 @@ export class DecodeWorker {
   #settle(outcome: { error: unknown } | 'end'): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
-    this.signal?.removeEventListener('abort', this.#onAbort);
+    this.#leaveSignal();
     // A source that waits for its next block may never come back from return, so nobody waits for it.
     this.pulled?.return(undefined).catch(() => {});
     this.#closing = this.#worker.terminate().then(() => {});

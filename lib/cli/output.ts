@@ -51,7 +51,7 @@ export async function chooseTargets(
 ): Promise<string[] | undefined> {
   if (output === undefined) {
     if ((format === 'srt' || format === 'vtt') && files.length > 1)
-      throw badArgument('--output', `a folder for several ${format} files`, output);
+      throw badArgument('--output', `a folder for several ${format} files`, output, 'Name one with -o.');
     return undefined;
   }
   if (output === '') throw badArgument('--output', 'a path', output);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import envPaths from 'env-paths';
 import { AsrError } from '../errors';
 import type { RegistryModel } from './registry';
 
@@ -26,11 +26,42 @@ export interface Marker {
 }
 
 /**
- * The folder under which downloads are kept: `cacheDir`, or the platform's convention ($XDG_CACHE_HOME/trt-asr or
- * ~/.cache/trt-asr, ~/Library/Caches/trt-asr, %LOCALAPPDATA%\trt-asr\Cache).
+ * The platform's cache folder: $XDG_CACHE_HOME/trt-asr or ~/.cache/trt-asr, ~/Library/Caches/trt-asr, %LOCALAPPDATA%\trt-asr\Cache.
+ * Undefined where there is no home: a container's user may be one that no file knows, without HOME.
  */
+export function platformCache(): string | undefined {
+  const { LOCALAPPDATA, XDG_CACHE_HOME } = process.env;
+  const [given, below, name] =
+    process.platform === 'win32'
+      ? [LOCALAPPDATA, 'AppData/Local', 'trt-asr/Cache']
+      : process.platform === 'darwin'
+        ? [undefined, 'Library/Caches', 'trt-asr']
+        : [XDG_CACHE_HOME, '.cache', 'trt-asr'];
+  // SOURCE: the XDG base directory specification: a path that is not absolute is none.
+  if (given !== undefined && path.isAbsolute(given)) return path.join(given, name);
+  const home = homeFolder();
+  return path.isAbsolute(home) ? path.join(home, below, name) : undefined;
+}
+
+function homeFolder(): string {
+  try {
+    return homedir();
+  } catch {
+    return '';
+  }
+}
+
+/** The folder under which downloads are kept: `cacheDir`, or the platform's. Throws ERR_BAD_ARGUMENT where there is none. */
 export function cacheRoot(cacheDir?: string): string {
-  return cacheDir === undefined ? envPaths('trt-asr', { suffix: '' }).cache : path.resolve(cacheDir);
+  const folder = cacheDir === undefined ? platformCache() : path.resolve(cacheDir);
+  if (folder !== undefined) return folder;
+  throw new AsrError({
+    code: 'ERR_BAD_ARGUMENT',
+    field: 'cacheDir',
+    expected: 'a folder, or a user with a home',
+    received: 'neither',
+    remedy: 'Name a folder (cacheDir, engineCacheDir), or set HOME or XDG_CACHE_HOME to one.',
+  });
 }
 
 /** Where a registry model is kept; the folder in which files may also be put by hand. */

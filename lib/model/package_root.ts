@@ -19,7 +19,7 @@ export function packageRoot(): string {
         field: 'package',
         expected: 'contracts/schema.json in a folder above the compiled files',
         received: `none above ${__dirname}`,
-        remedy: 'Install the package again; do not bundle it without its contracts folder.',
+        remedy: 'Install the package again; a bundler has to leave it external.',
       });
     }
     dir = parent;

@@ -93,11 +93,7 @@ export function settleSessions(
     throw new AsrError({ code: 'ERR_BAD_ARGUMENT', field: `${name}.mode`, expected, received, remedy });
   };
   if (mode === 'cache-aware' && !streams)
-    refuse(
-      "a mode of the model's",
-      "'cache-aware'",
-      'The folder has no causal streaming encoder: take another mode.',
-    );
+    refuse("'buffered' or 'segment'", "'cache-aware'", 'The folder has no causal streaming encoder.');
   if (mode !== 'cache-aware' && !offline)
     refuse("'cache-aware'", `'${mode}'`, 'The folder has a streaming encoder alone.');
   if (mode === 'segment') return { mode, vad: options.vad ?? 'energy' };

@@ -8,6 +8,7 @@ import {
 } from '../binding';
 import { AsrError, badArgument } from '../errors';
 import { checkOptions } from '../options';
+import { onAbort } from '../signals';
 import type { Slots } from '../slots';
 import {
   type Identity,
@@ -24,7 +25,6 @@ import type { FinalEvent, SessionEvent } from './events';
 import { Inlet, type Samples } from './inlet';
 import type { SessionSettings } from './options';
 import { quiet } from './quiet';
-import { heed } from './signals';
 
 /** What a session needs of its recognizer. */
 export interface SessionHost {
@@ -70,7 +70,7 @@ export class LiveSession implements Session {
     this.queue = new EventQueue(() => this.utterance.hold(), backlog);
     this.inlet = new Inlet(this.utterance, this.queue, loadAddon(), settings.sampleRateHz);
     this.builder = new TranscriptBuilder(settings.timestamps, host.engine, host.pieces);
-    this.leaveSignal = heed(settings.signal, self);
+    this.leaveSignal = onAbort(settings.signal, failing(self, settings.signal));
     dropped.register(this, cancelling(this.utterance, this.leaveSignal, backlog));
   }
 
@@ -216,6 +216,10 @@ function openUtterance(self: WeakRef<LiveSession>, host: SessionHost, settings: 
     slots.give();
     throw error;
   }
+}
+
+function failing(self: WeakRef<LiveSession>, signal: AbortSignal | undefined): () => void {
+  return () => self.deref()?.fail(signal?.reason);
 }
 
 function cancelling(utterance: Utterance, leaveSignal: () => void, backlog: Backlog): () => void {

@@ -1,11 +1,7 @@
 import { Readable } from 'node:stream';
-import { type AudioSource, openAudio } from '../audio';
-import { badArgument } from '../errors';
+import { type AudioSource, noSamples, openAudio } from '../audio';
 import type { SessionEvent } from './events';
 import type { LiveSession } from './live_session';
-
-/** What `stream` takes: all that `transcribe` does, and samples as 16-bit integers chunk by chunk. */
-export type LiveSource = AudioSource | AsyncIterable<Float32Array | Int16Array>;
 
 /** Chunks of samples; leaving ends their source at once, also while it stalls. */
 interface Input {
@@ -16,14 +12,14 @@ interface Input {
 /** Whether a source is bare samples, at the caller's rate and in the caller's chunks; else it is audio in a format. */
 export function isSamples(
   source: unknown,
-): source is Exclude<LiveSource, string | URL | Uint8Array | ArrayBuffer> {
+): source is Exclude<AudioSource, string | URL | Uint8Array | ArrayBuffer> {
   if (source instanceof Float32Array || source instanceof Int16Array) return true;
   if (source instanceof Readable) return source.readableObjectMode;
   const encoded = source instanceof Uint8Array || source instanceof ArrayBuffer || source instanceof URL;
   return typeof source === 'object' && source !== null && !encoded && Symbol.asyncIterator in source;
 }
 
-async function openInput(source: LiveSource, signal: AbortSignal | undefined): Promise<Input> {
+async function openInput(source: AudioSource, signal: AbortSignal | undefined): Promise<Input> {
   if (!isSamples(source)) {
     const input = await openAudio(source, signal === undefined ? {} : { signal });
     return { next: () => input.chunks.next(), leave: () => void input.close() };
@@ -49,7 +45,7 @@ async function openInput(source: LiveSource, signal: AbortSignal | undefined): P
  */
 export function streamSource(
   open: () => LiveSession,
-  source: LiveSource,
+  source: AudioSource,
 ): AsyncGenerator<SessionEvent, void, undefined> {
   let session: LiveSession | undefined;
   const run = async function* (): AsyncGenerator<SessionEvent, void, undefined> {
@@ -83,7 +79,7 @@ class Feeding {
   constructor(private readonly session: LiveSession) {}
 
   /** Never rejects: a source that cannot be opened fails the session, one that fails later ends it. */
-  async run(source: LiveSource, signal: AbortSignal | undefined): Promise<void> {
+  async run(source: AudioSource, signal: AbortSignal | undefined): Promise<void> {
     try {
       this.input = await openInput(source, signal);
     } catch (reason) {
@@ -103,7 +99,7 @@ class Feeding {
     for (;;) {
       const { value, done } = await input.next();
       if (done || this.left) return;
-      if (value instanceof Uint8Array) throw rawBytes(value);
+      if (value instanceof Uint8Array) throw noSamples('source', value);
       await this.session.write(value as Float32Array);
     }
   }
@@ -112,10 +108,4 @@ class Feeding {
     this.left = true;
     this.input?.leave();
   }
-}
-
-function rawBytes(value: Uint8Array): Error {
-  const remedy =
-    'Raw PCM: createTransform() or createWebTransform(). An encoded file: Readable.fromWeb(body).';
-  return badArgument('samples', 'a Float32Array or an Int16Array', value, remedy);
 }

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, describe, expect, it } from 'vitest';
 import { AsrError, failure, fixture, wav } from './audio_support';
 
@@ -31,6 +32,8 @@ const DECODE = [
     () => Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * i * 31 + 7) % 251)),
     'FLAC, MP3',
   ],
+  ['a truncated WAV', () => cut('reference.wav', 0.6), 'bytes of samples that its header promises'],
+  ['a truncated WAV in a file', () => file('cut.wav', cut('reference.wav', 0.6)), 'bytes of samples'],
   ['a truncated FLAC', () => cut('speech.flac', 0.6), '22400'],
   ['a truncated MP3', () => cut('speech.mp3', 0.5), 'MP3'],
   ['a truncated Opus', () => cut('speech.opus', 0.7), 'page'],
@@ -87,6 +90,11 @@ const ARGUMENT = [
   ['an empty path', () => '', {}, 'path'],
   ['a path with a null byte', () => 'a\0b', {}, 'path'],
   ['a web address', () => new URL('https://localhost/a.wav'), {}, 'file: URL'],
+  ['a web address as text', () => 'https://localhost/a.wav', {}, 'Fetch it first'],
+  ['a blob', () => new Blob(['RIFF']), {}, 'arrayBuffer()'],
+  ['a web stream of bytes', () => new Response('RIFF').body, {}, 'Readable.fromWeb(body)'],
+  ['a stream of objects that are bytes', () => Readable.from([Buffer.from('RIFF')]), {}, 'objectMode: false'],
+  ['a generator', () => (function* () {})(), {}, 'class Object'],
   ['undefined', () => undefined, {}, 'undefined'],
   ['null', () => null, {}, 'null'],
   ['a number', () => 7, {}, '7'],

@@ -59,7 +59,9 @@ describe('formats', () => {
     'moov_last.m4a',
   ])('%s: a path, a URL, bytes and a stream give the same samples', async (name) => {
     const fromPath = await decode(fixture(name));
-    const fromUrl = await decode(pathToFileURL(fixture(name)));
+    const url = pathToFileURL(fixture(name));
+    const fromUrl = await decode(url);
+    expect(await decode(url.href)).toEqual(fromUrl);
     const fromBytes = await decode(readFileSync(fixture(name)));
     const fromStream = await decode(createReadStream(fixture(name), { highWaterMark: 777 }));
     expect(fromUrl).toEqual(fromPath);

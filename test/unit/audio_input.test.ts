@@ -49,8 +49,12 @@ describe('samples', () => {
   });
 
   it('scales Int16Array by 32768', async () => {
-    const decoded = await decode(Int16Array.of(-32768, 0, 16384));
-    expect([...decoded]).toEqual([-1, 0, 0.5]);
+    const samples = Int16Array.of(-32768, 0, 16384);
+    expect([...(await decode(samples))]).toEqual([-1, 0, 0.5]);
+    async function* chunks() {
+      yield samples;
+    }
+    expect([...(await decode(chunks()))]).toEqual([-1, 0, 0.5]);
   });
 
   it('leaves the memory of the caller alone', async () => {
@@ -60,7 +64,7 @@ describe('samples', () => {
   });
 });
 
-const RATES = [1000, 8000, 11025, 44100, 48000, 192000];
+const RATES = [1000, 8000, 11025, 44100, 48000, 192000, 768000];
 
 describe('resampling', () => {
   it.each(RATES)('%i Hz: the length is right for ragged lengths', async (rateHz) => {
@@ -161,7 +165,7 @@ describe('resources', () => {
     const path = join(folder, `${how}.wav`);
     copyFileSync(fixture('reference.wav'), path);
     const fd = openSync(path, 'r+');
-    ftruncateSync(fd, 44 + 2 * 16000 * (how === 'end' ? 1 : 600));
+    if (how !== 'end') ftruncateSync(fd, 44 + 2 * 16000 * 600);
     closeSync(fd);
     const controller = new AbortController();
     const input = await openAudio(path, { signal: controller.signal });

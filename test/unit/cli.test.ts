@@ -241,6 +241,22 @@ describe('the command line', () => {
     expect(await run('--version')).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
+  test('a user without a home transcribes, and learns where a download has no place', async () => {
+    const env = { HOME: '', XDG_CACHE_HOME: undefined };
+    const withoutHome = (...args: string[]) => {
+      const { child, finished } = start(args, { env });
+      child.stdin.end();
+      return finished;
+    };
+    expect(await withoutHome('transcribe', '--model', tiny, audio('reference.wav'))).toMatchObject({
+      code: 0,
+      stderr: '',
+    });
+    const refused = await withoutHome('models', 'list');
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toMatch(/ERR_BAD_ARGUMENT: .* for cacheDir .*XDG_CACHE_HOME/);
+  });
+
   test('asking for a GPU is refused, not replaced', async () => {
     for (const device of ['cuda', 'cuda:1']) {
       const result = await transcribe(clips[0], '--device', device);

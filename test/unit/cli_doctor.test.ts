@@ -61,6 +61,7 @@ describe('trt-asr doctor', () => {
     });
     const addon = all.findings.find((finding) => finding.name === 'native add-on');
     expect(addon?.found).toContain(`${process.platform}-${process.arch}`);
+    expect(addon?.found).toContain(`no such file: ${path.join(home, 'build', 'Release', 'trt_asr.node')}, `);
     expect(addon?.remedy).toContain('npm rebuild trt-asr');
     const human = await runHere('doctor');
     expect(human).toMatchObject({ code: 5, stderr: '' });

@@ -18,11 +18,14 @@ export interface Started {
 }
 
 /** Runs the program as a user does, in pipes. */
-export function start(args: readonly string[], options: { cwd?: string; program?: string } = {}): Started {
+export function start(
+  args: readonly string[],
+  options: { cwd?: string; program?: string; env?: NodeJS.ProcessEnv } = {},
+): Started {
   const program = options.program ?? path.join(root, 'dist', 'cli', 'main.js');
   const child = spawn(process.execPath, [program, ...args], {
     cwd: options.cwd,
-    env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined },
+    env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, ...options.env },
   });
   const result = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => (result.stdout += chunk));

@@ -33,6 +33,19 @@ describe('the engine cache', () => {
     await expect(call()).rejects.toMatchObject({ code: 'ERR_BAD_ARGUMENT', field });
   });
 
+  test('an empty TRT_ASR_ENGINE_CACHE is none, and not the working directory', () => {
+    const { engineCache } = load('../../dist/engines.js') as typeof import('../../dist/engines');
+    const before = process.env.TRT_ASR_ENGINE_CACHE;
+    delete process.env.TRT_ASR_ENGINE_CACHE;
+    const standard = engineCache();
+    process.env.TRT_ASR_ENGINE_CACHE = '';
+    const found = engineCache();
+    if (before === undefined) delete process.env.TRT_ASR_ENGINE_CACHE;
+    else process.env.TRT_ASR_ENGINE_CACHE = before;
+    expect(standard).toMatch(/engines$/);
+    expect(found).toBe(standard);
+  });
+
   test('a damaged engine is listed as that, and pruned by its age', async () => {
     const file = path.join(engineCacheDir(), 'my-model', `${'0'.repeat(64)}.plan`);
     mkdirSync(path.dirname(file), { recursive: true });

@@ -1,5 +1,7 @@
+import { getEventListeners } from 'node:events';
 import { createRequire } from 'node:module';
 import * as path from 'node:path';
+import { PassThrough } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AsrError as AsrErrorType, Transcript } from '../../dist/index';
@@ -248,22 +250,74 @@ describe('one recognizer', () => {
     expectGolden(transcript, long, golden.confidenceTolerance);
   });
 
-  test('an abort while waiting for a slot leaves the queue', async () => {
+  /** Takes every slot until `release` is called. */
+  function takeAllSlots(): { release: () => void; busy: Promise<Transcript>[] } {
     const gate = defer();
     async function* held(): AsyncGenerator<Float32Array> {
       await gate.promise;
       yield long.samples;
     }
-    const busy = [1, 2, 3].map(() => asr.transcribe(held()));
+    return { release: () => gate.resolve(undefined), busy: [1, 2, 3].map(() => asr.transcribe(held())) };
+  }
+
+  test('an abort while waiting for a slot leaves the queue', async () => {
+    const { busy, release } = takeAllSlots();
     const leaving = new AbortController();
     const waiting = asr.transcribe(long.samples, { signal: leaving.signal });
     const next = asr.transcribe(long.samples);
     leaving.abort('no patience');
     expect(await failure(waiting)).toBe('no patience');
-    gate.resolve(undefined);
+    release();
     for (const transcript of await Promise.all([...busy, next])) {
       expectGolden(transcript, long, golden.confidenceTolerance);
     }
+  });
+
+  test('a stream that fails while it waits for a slot rejects its call, and one whose call is aborted is let go', async () => {
+    const { busy, release } = takeAllSlots();
+    const broken = new PassThrough();
+    const failing = failure(asr.transcribe(broken));
+    const lost = new Error('the line went dead');
+    broken.destroy(lost);
+    const unwanted = new PassThrough();
+    const leaving = new AbortController();
+    const left = failure(asr.transcribe(unwanted, { signal: leaving.signal }));
+    leaving.abort('no patience');
+    expect(await left).toBe('no patience');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(unwanted.destroyed).toBe(true);
+    release();
+    expect(await failing).toBe(lost);
+    await Promise.all(busy);
+  });
+
+  test('a path belongs to the working directory of its call', async () => {
+    const { busy, release } = takeAllSlots();
+    const home = process.cwd();
+    process.chdir(path.join(fixtures, 'audio'));
+    const waiting = asr.transcribe('reference.wav');
+    process.chdir(home);
+    release();
+    expect((await waiting).durationMs).toBe(1400);
+    await Promise.all(busy);
+  });
+
+  test('calls of one signal share a listener', async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error) => warnings.push(warning);
+    process.on('warning', warned);
+    const { signal } = new AbortController();
+    const calls = Array.from({ length: 20 }, () => asr.transcribe(long.samples, { signal }));
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    await Promise.all(calls);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    const sources = calls.map(() => new Float32Array(1600));
+    for await (const { error } of asr.transcribeMany(sources, { concurrency: 20, signal }))
+      expect(error).toBeUndefined();
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', warned);
+    expect(warnings).toEqual([]);
   });
 
   test('transcribeMany yields every source once, with errors of its own', async () => {
@@ -314,12 +368,16 @@ describe('one recognizer', () => {
     ['a wrong choice', { timestamps: 'words' }, 'options.timestamps'],
     ['no signal', { signal: {} }, 'options.signal'],
     ['no function', { onProgress: 5 }, 'options.onProgress'],
-    ['a negative rate', { sampleRateHz: -16000 }, 'sampleRateHz'],
+    ['a negative rate', { sampleRateHz: -16000 }, 'options.sampleRateHz'],
     ['options that are none', null, 'options'],
   ])('%s names its field', async (_, options, field) => {
     const error = await asrFailure(asr.transcribe(long.samples, options as never));
     expect(error.code).toBe('ERR_BAD_ARGUMENT');
     expect(error.field).toBe(field);
+    // Once, and not as the outcome of each source; a progress is not told of many.
+    const many = await asrFailure(asr.transcribeMany([long.samples], options as never).next());
+    expect(many.code).toBe('ERR_BAD_ARGUMENT');
+    expect(many.field).toContain(field);
   });
 });
 
@@ -339,6 +397,8 @@ describe('open', () => {
     ['a wrong device', { model: tiny, device: 'gpu' }, 'ERR_BAD_ARGUMENT'],
     ['too many slots', { model: tiny, sessionsMax: 0 }, 'ERR_BAD_ARGUMENT'],
     ['half a thread', { model: tiny, threads: 0.5 }, 'ERR_BAD_ARGUMENT'],
+    ['a folder that is a number', { model: tiny, cacheDir: 5 }, 'ERR_BAD_ARGUMENT'],
+    ['a text for a truth', { model: tiny, offline: 'no' }, 'ERR_BAD_ARGUMENT'],
     ['a GPU', { model: tiny, device: 'cuda:0' }, 'ERR_BACKEND_UNAVAILABLE'],
     ['no such folder', { model: '/no/such/folder' }, 'ERR_MODEL_NOT_FOUND'],
   ])('%s is refused', async (_, options, code) => {

@@ -345,7 +345,7 @@ describe('stream', () => {
       },
     });
     const [, reason] = await until(asr.stream(web as never));
-    expect(reason).toMatchObject({ code: 'ERR_BAD_ARGUMENT', field: 'samples' });
+    expect(reason).toMatchObject({ code: 'ERR_BAD_ARGUMENT', field: 'source' });
     expect((reason as Error).message).toContain('createTransform()');
     expect((await asrFailure(all(asr.stream(bytes.subarray(0, 64_000))))).remedy).toContain('--raw s16le');
     await expectAllFree();
