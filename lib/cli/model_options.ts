@@ -9,6 +9,8 @@ export interface ModelOptions {
   device: string;
   precision?: 'fp32' | 'int8';
   threads?: number;
+  cacheDir?: string;
+  offline?: boolean;
 }
 
 /** Reads a whole number from `min` to `max`. */
@@ -26,7 +28,9 @@ export function addModelOptions(command: Command): Command {
     .option('-m, --model <model>', 'name of the registry, or a folder', 'demo-en')
     .option('--device <device>', 'where to run: auto, cpu, cuda or cuda:N', 'auto')
     .addOption(new Option('--precision <precision>', "which of the model's files").choices(['fp32', 'int8']))
-    .option('--threads <count>', 'threads of a computation', count(256));
+    .option('--threads <count>', 'threads of a computation', count(256))
+    .option('--cache-dir <folder>', 'where downloaded models lie')
+    .option('--offline', 'never touch the network');
 }
 
 /** Opens the recognizer of the command line; a download shows its progress. */
@@ -43,6 +47,8 @@ export async function openRecognizer(
       device: options.device as Device,
       ...(options.precision === undefined ? {} : { precision: options.precision }),
       ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.cacheDir === undefined ? {} : { cacheDir: options.cacheDir }),
+      ...(options.offline === undefined ? {} : { offline: options.offline }),
       ...more,
       signal,
       onProgress: ({ bytesDone, bytesTotal, remainingMs }) => {

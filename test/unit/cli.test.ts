@@ -146,6 +146,24 @@ describe('trt-asr transcribe', () => {
   });
 });
 
+test.each([
+  'transcribe',
+  'stream',
+])('%s looks where models were downloaded to, and nowhere else', async (command) => {
+  const cache = path.join(scratch, 'downloads');
+  const result = await run(
+    command,
+    '-m',
+    'parakeet-tdt-0.6b-v3',
+    '--cache-dir',
+    cache,
+    '--offline',
+    clips[0],
+  );
+  expect(result).toMatchObject({ code: 4, stdout: '' });
+  expect(result.stderr).toContain(`ERR_MODEL_NOT_FOUND: Expected parakeet-tdt-0.6b-v3 in ${cache}`);
+});
+
 describe('--output', () => {
   test('a file, in a folder that is made for it', async () => {
     const output = path.join(scratch, 'new', 'deep', 'words.txt');
