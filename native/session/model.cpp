@@ -1,5 +1,6 @@
 #include "session/model.h"
 
+#include <algorithm>
 #include <charconv>
 #include <system_error>
 
@@ -58,8 +59,25 @@ Status settle_encoder(const std::shared_ptr<Engine>& encoder, ModelContract& con
   return {};
 }
 
+/// Whether a graph counts its frames as the plan says that was derived from it. Of the shortest chunk that
+/// still has all its encoder frames other subsamplings make fewer.
+Status try_streaming(const std::shared_ptr<Engine>& engine, const CacheAwareConfig& config) noexcept {
+  Arena probe;
+  TRT_ASR_ASSIGN(CacheAwareEncoder encoder, CacheAwareEncoder::open(engine, config, 1, probe));
+  TRT_ASR_ASSIGN(EncoderCaches caches, EncoderCaches::claim(config, 1, probe));
+  caches.reset(0);
+  const std::int32_t full = config.plan.input_frames();
+  for (const std::int32_t frames : {full, full - config.plan.subsampling + 1}) {
+    ChunkRow row{0, frames};
+    std::fill_n(encoder.features_MT(0).data(), encoder.features_MT(0).size(), 0.0F);
+    TRT_ASR_TRY(encoder.encode({&row, 1}, caches));
+  }
+  return {};
+}
+
 /// Completes the contract of a streaming encoder; where it is the only one, of encoders in general.
-Status settle_streaming(const EngineInfo& info, ModelContract& contract) noexcept {
+Status settle_streaming(const std::shared_ptr<Engine>& engine, ModelContract& contract) noexcept {
+  const EngineInfo& info = engine->info();
   CacheAwareConfig& streaming = *contract.streaming;
   TRT_ASR_REQUIRE(streaming.plan.subsampling == contract.encoder.subsampling, contract_mismatch,
                   "encoder.subsampling", show(contract.encoder.subsampling), streaming.plan.subsampling, "");
@@ -72,7 +90,7 @@ Status settle_streaming(const EngineInfo& info, ModelContract& contract) noexcep
   if (encoder.frames_max == 0) encoder.frames_max = reference::frames_max;
   contract.features.mel_bins = streaming.mel_bins;
   contract.decoder.encoder_width = streaming.width;
-  return {};
+  return contract.derived ? try_streaming(engine, streaming) : Status();
 }
 
 /// Leaves out a streaming graph that is not to be loaded. Afterwards there is an encoder of one kind at
@@ -199,7 +217,7 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
     TRT_ASR_ASSIGN(transducer.joint, loader.prediction("joint", files.joint, rules));
   }
   if (encoder != nullptr) TRT_ASR_TRY(settle_encoder(encoder, contract));
-  if (streaming != nullptr) TRT_ASR_TRY(settle_streaming(streaming->info(), contract));
+  if (streaming != nullptr) TRT_ASR_TRY(settle_streaming(streaming, contract));
   const EngineInfo& info = (encoder != nullptr ? encoder : streaming)->info();
   TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(info, transducer, contract.decoder));
 
