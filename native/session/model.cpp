@@ -59,9 +59,9 @@ Status settle_encoder(const std::shared_ptr<Engine>& encoder, ModelContract& con
   return {};
 }
 
-/// Whether a graph counts its frames as the plan says that was derived from it. Of the shortest chunk that
-/// still has all its encoder frames other subsamplings make fewer.
-Status try_streaming(const std::shared_ptr<Engine>& engine, const CacheAwareConfig& config) noexcept {
+/// Hears a full chunk, and the shortest one that still has all its encoder frames, of which other
+/// subsamplings make fewer.
+Status hear_two_chunks(const std::shared_ptr<Engine>& engine, const CacheAwareConfig& config) noexcept {
   Arena probe;
   TRT_ASR_ASSIGN(CacheAwareEncoder encoder, CacheAwareEncoder::open(engine, config, 1, probe));
   TRT_ASR_ASSIGN(EncoderCaches caches, EncoderCaches::claim(config, 1, probe));
@@ -69,10 +69,26 @@ Status try_streaming(const std::shared_ptr<Engine>& engine, const CacheAwareConf
   const std::int32_t full = config.plan.input_frames();
   for (const std::int32_t frames : {full, full - config.plan.subsampling + 1}) {
     ChunkRow row{0, frames};
-    std::fill_n(encoder.features_MT(0).data(), encoder.features_MT(0).size(), 0.0F);
+    const std::span<float> features = encoder.features_MT(0);
+    std::fill(features.begin(), features.end(), 0.0F);
     TRT_ASR_TRY(encoder.encode({&row, 1}, caches));
   }
   return {};
+}
+
+/// Whether a graph runs, and counts its frames, as the plan says that was derived from it.
+Status try_streaming(const std::shared_ptr<Engine>& engine, const CacheAwareConfig& config) noexcept {
+  Status heard = hear_two_chunks(engine, config);
+  if (heard.ok() ||
+      (heard.error().code != ErrorCode::internal && heard.error().code != ErrorCode::contract_mismatch))
+    return heard;
+  const ChunkPlan& plan = config.plan;
+  return Error{ErrorCode::contract_mismatch, engine->info().path,
+               "a graph that makes " + show(plan.output_frames) + " encoder frames of " +
+                   show(plan.input_frames()) + " mel frames with caches of " + show(config.channel_frames) +
+                   " and " + show(config.time_frames) + " frames, as was derived from it",
+               heard.error().message(),
+               "Export the model with tools/export, or write a contract.json with its section `streaming`."};
 }
 
 /// Completes the contract of a streaming encoder; where it is the only one, of encoders in general.
