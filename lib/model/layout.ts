@@ -306,8 +306,9 @@ async function streamOf(file: string, subsampling: number): Promise<TracedStream
   if (file.endsWith(PACKED_ENDING)) return undefined;
   try {
     return await loadAddon().describeStream(file, subsampling);
-  } catch (error) {
-    if (AsrError.from(error).code === 'ERR_CONTRACT_MISMATCH') throw error;
+  } catch (cause) {
+    const error = AsrError.from(cause);
+    if (error.code === 'ERR_CONTRACT_MISMATCH') throw error;
     return undefined;
   }
 }
@@ -337,6 +338,12 @@ async function openForeign(
     contract: stream === undefined ? contract : tracedContract(contract, stream),
     precision: graphs.some((name) => /\.int8\.(onnx|packed)$/.test(name)) ? 'int8' : 'fp32',
   };
+}
+
+/** Which layout a folder has, by its files' names. Errors: ERR_MODEL_NOT_FOUND. */
+export async function layoutOf(dir: string): Promise<ModelLayout> {
+  const list = await listFolder(dir);
+  return list.includes(CONTRACT_FILE) ? 'ours' : foreignChoice(dir, list, undefined).layout;
 }
 
 /**

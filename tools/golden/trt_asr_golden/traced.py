@@ -41,12 +41,12 @@ class Source:
 
 # SOURCE: seeds tried, as for streaming.SOURCES. An RNN-T shares encoder and predictor with the TDT, and so the graphs.
 SOURCES = {
-    "tdt": Source("cache_aware_tdt", (70, 1), 2, 42),
-    "rnnt": Source("cache_aware_rnnt", (70, 1), 2, 42),
+    "tdt": Source("cache_aware_tdt", (70, 1), 2, 43),
+    "rnnt": Source("cache_aware_rnnt", (70, 1), 2, 43),
     "ctc": Source("cache_aware_ctc", (70, 0), 1, 42),
 }
-# SOURCE: random_model.RNNT_BLANK_BIAS: without it nearly every frame of an RNN-T ends by the cap on symbols alone.
-RNNT_BLANK_BIAS = 3.0
+# SOURCE: tried: without it nearly every frame of an RNN-T ends by the cap on symbols alone.
+RNNT_BLANK_BIAS = 4.0
 
 
 def _restored(archive: Path):
@@ -140,7 +140,8 @@ def make(pools: Pools, golden: Path, models_dir: Path) -> None:
         ort = _as_exported(ours, models_dir / ("ctc.onnx" if name == "ctc" else "encoder.onnx"))
         generator = np.random.default_rng(streaming.SEED)
         clips = [_silent(Clip("speech.159", "speech", 9000, 159))]
-        for samples in SAMPLES:
+        # WHY: a random RNN-T says ten tokens a frame, and the TDT's long clip runs through the same encoder.
+        for samples in SAMPLES if name != "rnnt" else SAMPLES[:-1]:
             clips.append(streaming.steady(nemo, ort, pools, "speech", samples, generator, padded=True))
         note = "NeMo's cache-aware streaming with pad_and_drop_preencoded on a random model"
         out = SetWriter(golden / "traced" / name, f"traced/{name}", note, seed=streaming.SEED)
