@@ -25,6 +25,9 @@ constexpr int steps_max = 8;
 // CONTRACT: no number of a stream exceeds this. SOURCE: contracts/schema.json, definitions.frames. WHY: sums
 // and products of them stay within what holds them. TODO: none.
 constexpr std::int64_t number_max = 1000000;
+// SOURCE: the same, definitions.layers and definitions.width.
+constexpr std::int64_t layers_max = 1024;
+constexpr std::int64_t width_max = 65536;
 
 std::string key_field(const EngineInfo& info, const char* key) {
   return info.path + " (" + key + ")";
@@ -39,7 +42,8 @@ class Constants {
     for (const onnx::Node& node : graph.nodes) {
       for (const std::string_view output : node.outputs) makers_.emplace(output, &node);
       const onnx::Attribute* value = node.op_type == "Constant" ? node.attribute("value") : nullptr;
-      if (value != nullptr && value->tensor.has_value()) tensors_.emplace(node.outputs[0], &*value->tensor);
+      if (value != nullptr && value->tensor.has_value() && !node.outputs.empty())
+        tensors_.emplace(node.outputs[0], &*value->tensor);
     }
   }
 
@@ -96,7 +100,7 @@ std::optional<std::int64_t> reach_of_convolutions(const Constants& constants, co
     const onnx::Tensor* weight = constants.tensor(node.inputs[1]);
     const bool is_depthwise = weight != nullptr && weight->dims.size() == 3 && weight->dims[1] == 1 &&
                               node.integer("group", 1) == weight->dims[0];
-    if (!is_depthwise) continue;
+    if (!is_depthwise || weight->dims[2] < 1) continue;
     if (reach.has_value() && *reach != weight->dims[2] - 1) return std::nullopt;
     reach = weight->dims[2] - 1;
   }
@@ -108,7 +112,7 @@ Traced read_constants(onnx::OnnxFile& file, const EngineInfo& info, const CacheA
   Traced traced;
   const auto clamp_of = [&](std::size_t output) {
     const onnx::Node* node = constants.maker(info.outputs[output].name);
-    return node != nullptr && node->op_type == "Clip" ? node : nullptr;
+    return node != nullptr && node->op_type == "Clip" && !node->inputs.empty() ? node : nullptr;
   };
   if (const onnx::Node* clamp = clamp_of(layout.next_channel_len))
     traced.channel_frames = constants.scalar(*clamp, 2);
@@ -116,7 +120,8 @@ Traced read_constants(onnx::OnnxFile& file, const EngineInfo& info, const CacheA
   if (const onnx::Node* clamp = clamp_of(*layout.encoder.encoded_lengths)) {
     traced.output_frames = constants.scalar(*clamp, 2);
     const onnx::Node* node = constants.maker(clamp->inputs[0]);
-    if (node != nullptr && node->op_type == "Clip") node = constants.maker(node->inputs[0]);
+    if (node != nullptr && node->op_type == "Clip" && !node->inputs.empty())
+      node = constants.maker(node->inputs[0]);
     if (node != nullptr && node->op_type == "Sub") traced.drop_encoded = constants.scalar(*node, 1);
   }
   traced.time_frames = reach_of_convolutions(constants, file.model().graph);
@@ -158,11 +163,12 @@ class Told {
                 extent > 0 ? std::optional(extent) : std::nullopt);
   }
 
-  [[nodiscard]] Result<std::int32_t> settle() const {
+  /// Errors: ERR_CONTRACT_MISMATCH, where no place told it, and out of range.
+  [[nodiscard]] Result<std::int32_t> settle(std::int64_t least, std::int64_t most) const {
     TRT_ASR_REQUIRE(number_.has_value(), contract_mismatch, info_.path, name_,
                     "nothing in its metadata or its graph", remedy);
-    TRT_ASR_REQUIRE(*number_ >= 0 && *number_ <= number_max, contract_mismatch,
-                    info_.path + " (" + place_ + ")", "0 to " + show(number_max) + " for " + name_,
+    TRT_ASR_REQUIRE(*number_ >= least && *number_ <= most, contract_mismatch,
+                    info_.path + " (" + place_ + ")", show(least) + " to " + show(most) + " for " + name_,
                     show(*number_), remedy);
     return static_cast<std::int32_t>(*number_);
   }
@@ -206,9 +212,17 @@ Status read_caches(const EngineInfo& info, const CacheAwareLayout& layout, const
     std::size_t time_axis;
     const char* time_key;
     std::optional<std::int64_t> traced;
+    std::int64_t most = number_max;
   };
   const Extent extents[] = {
-      {"the encoder's layers", config.layers, 1, "cache_last_channel_dim1", 1, "cache_last_time_dim1", {}},
+      {"the encoder's layers",
+       config.layers,
+       1,
+       "cache_last_channel_dim1",
+       1,
+       "cache_last_time_dim1",
+       {},
+       layers_max},
       {"the frames that attention looks back", config.channel_frames, 2, "cache_last_channel_dim2", 0,
        nullptr, traced.channel_frames},
       {"the encoder's width",
@@ -217,7 +231,8 @@ Status read_caches(const EngineInfo& info, const CacheAwareLayout& layout, const
        "cache_last_channel_dim3",
        2,
        "cache_last_time_dim2",
-       {}},
+       {},
+       width_max},
       {"the frames that convolutions look back", config.time_frames, 0, nullptr, 3, "cache_last_time_dim3",
        traced.time_frames},
   };
@@ -231,9 +246,7 @@ Status read_caches(const EngineInfo& info, const CacheAwareLayout& layout, const
       TRT_ASR_ASSIGN(const std::optional<std::int64_t> number, metadata_number(info, key));
       TRT_ASR_TRY(told.take(key, number));
     }
-    TRT_ASR_ASSIGN(extent.to, told.settle());
-    TRT_ASR_REQUIRE(extent.to >= 1, contract_mismatch, info.path,
-                    std::string("at least 1 for ") + extent.name, "0", remedy);
+    TRT_ASR_ASSIGN(extent.to, told.settle(1, extent.most));
   }
   return {};
 }
@@ -255,7 +268,7 @@ Status read_plan(const EngineInfo& info, const Traced& traced, ChunkPlan& plan) 
   Told chunk(info, "a chunk's mel frames");
   TRT_ASR_TRY(chunk.take("the graph's constants", frames_of(traced.output_frames)));
   TRT_ASR_TRY(chunk.take("chunk_shift", shift));
-  TRT_ASR_ASSIGN(const std::int32_t chunk_frames, chunk.settle());
+  TRT_ASR_ASSIGN(const std::int32_t chunk_frames, chunk.settle(1, number_max));
   // SOURCE: ConvSubsampling.get_streaming_cache_size: what its strided convolutions reach back, and one more.
   Told pre_encode(info, "the mel frames that are given again before a chunk");
   if (window.has_value()) {
@@ -263,13 +276,13 @@ Status read_plan(const EngineInfo& info, const Traced& traced, ChunkPlan& plan) 
   } else {
     TRT_ASR_TRY(pre_encode.take("NeMo's rule for the subsampling", subsampling + 1));
   }
-  TRT_ASR_ASSIGN(plan.pre_encode, pre_encode.settle());
+  TRT_ASR_ASSIGN(plan.pre_encode, pre_encode.settle(0, number_max));
   // SOURCE: ConformerEncoder.setup_streaming_params.
   Told drop(info, "the encoder frames that are left out");
   const std::int64_t rule = plan.pre_encode >= 1 ? 1 + (plan.pre_encode - 1) / subsampling : 0;
   TRT_ASR_TRY(drop.take("NeMo's rule for the frames that are given again", rule));
   TRT_ASR_TRY(drop.take("the graph's constants", traced.drop_encoded));
-  TRT_ASR_ASSIGN(plan.drop_encoded, drop.settle());
+  TRT_ASR_ASSIGN(plan.drop_encoded, drop.settle(0, number_max));
   plan.chunk_first = plan.chunk_next = plan.shift_first = plan.shift_next = chunk_frames;
   plan.first_padding = plan.pre_encode;
   plan.output_frames = chunk_frames / plan.subsampling;

@@ -201,3 +201,35 @@ CASE("a graph of whole utterances has no chunks") {
   REQUIRE_OK(offline);
   CHECK(!offline.value().has_value());
 }
+
+CASE("damaged graphs are refused, or give a plan that holds together") {
+  const std::string whole = with_metadata(golden::read_bytes(transducer), sherpa_metadata());
+  std::uint32_t seed = 1;
+  const auto next = [&seed] { return (seed = seed * 1664525U + 1013904223U) >> 8; };
+  int refused = 0, read = 0;
+  for (int round = 0; round < 400; ++round) {
+    std::string bytes = whole;
+    // Names, nodes and numbers stand before the weights and behind them.
+    for (std::uint32_t damage = 0; damage <= next() % 8; ++damage) {
+      const std::size_t at = next() % 2 == 0 ? next() % bytes.size() : bytes.size() - 1 - next() % 1500;
+      bytes[at] = static_cast<char>(next());
+    }
+    const auto path =
+        std::filesystem::temp_directory_path() / ("trt-asr-damaged-" + std::to_string(getpid()));
+    std::ofstream(path, std::ios::binary) << bytes;
+    auto file = onnx::OnnxFile::open(path.string());
+    std::filesystem::remove(path);
+    auto found = file.ok() ? read_traced_stream(*file.value(), 8)
+                           : Result<std::optional<CacheAwareConfig>>(file.take_error());
+    if (!found.ok()) {
+      ++refused;
+      CHECK(found.error().code != ErrorCode::internal);
+    } else if (found.value().has_value()) {
+      ++read;
+      CHECK(found.value()->plan.check().ok());
+      CHECK(found.value()->layers >= 1 && found.value()->layers <= 1024);
+    }
+  }
+  CHECK(refused > 50 && read > 20);
+  std::printf("    %d refused, %d read\n", refused, read);
+}
