@@ -16,7 +16,8 @@ namespace trt_asr {
 namespace {
 
 constexpr const char* remedy =
-    "Export the model with tools/export, or write a contract.json with the section `streaming` beside it.";
+    "Export the checkpoint with trt-asr-export, or put the right number into the graph's metadata, as "
+    "sherpa-onnx's export scripts do.";
 
 // CONTRACT: between an output and the constants that are looked for stand at most so many nodes. SOURCE: NeMo
 // 2.7's graphs have 4. WHY: a file may hold a circle. TODO: none.
@@ -253,12 +254,11 @@ Status read_caches(const EngineInfo& info, const CacheAwareLayout& layout, const
 
 /// How the stream is cut.
 Status read_plan(const EngineInfo& info, const Traced& traced, ChunkPlan& plan) {
-  const char* out_of_range = "Export the model with tools/export.";
   TRT_ASR_ASSIGN(const std::optional<std::int64_t> factor, metadata_number(info, "subsampling_factor"));
   if (factor.has_value()) plan.subsampling = static_cast<std::int32_t>(*factor);
   TRT_ASR_REQUIRE(plan.subsampling >= 1 && plan.subsampling <= limits::subsampling_max, contract_mismatch,
                   key_field(info, "subsampling_factor"), "1 to " + show(limits::subsampling_max),
-                  plan.subsampling, out_of_range);
+                  plan.subsampling, remedy);
   const std::int64_t subsampling = plan.subsampling;
   TRT_ASR_ASSIGN(const std::optional<std::int64_t> shift, metadata_number(info, "chunk_shift"));
   TRT_ASR_ASSIGN(const std::optional<std::int64_t> window, metadata_number(info, "window_size"));

@@ -30,7 +30,8 @@ Status apply_metadata(const EngineInfo& info, ModelContract& contract) noexcept 
   if (const std::string* type = info.metadata_value("normalize_type")) {
     const bool none = type->empty() || *type == "NA";
     TRT_ASR_REQUIRE(none || *type == "per_feature", contract_mismatch, info.path + " (normalize_type)",
-                    "per_feature, NA or nothing", *type, "Write a contract.json, or take another model.");
+                    "per_feature, NA or nothing", *type,
+                    "Export the checkpoint with trt-asr-export, or take another model.");
     contract.features.normalization = none ? Normalization::none : Normalization::per_feature;
   }
   if (const std::string* factor = info.metadata_value("subsampling_factor")) {
@@ -40,7 +41,7 @@ Status apply_metadata(const EngineInfo& info, ModelContract& contract) noexcept 
     const bool whole = parsed.ec == std::errc() && parsed.ptr == end;
     TRT_ASR_REQUIRE(whole && value >= 1 && value <= limits::subsampling_max, contract_mismatch,
                     info.path + " (subsampling_factor)", "1 to " + show(limits::subsampling_max), *factor,
-                    "Write a contract.json, or take another model.");
+                    "Export the checkpoint with trt-asr-export, or take another model.");
     contract.encoder.subsampling = value;
   }
   return {};
@@ -87,8 +88,7 @@ Status try_streaming(const std::shared_ptr<Engine>& engine, const CacheAwareConf
                "a graph that makes " + show(plan.output_frames) + " encoder frames of " +
                    show(plan.input_frames()) + " mel frames with caches of " + show(config.channel_frames) +
                    " and " + show(config.time_frames) + " frames, as was derived from it",
-               heard.error().message(),
-               "Export the model with tools/export, or write a contract.json with its section `streaming`."};
+               heard.error().message(), "Export the checkpoint with trt-asr-export."};
 }
 
 /// Completes the contract of a streaming encoder; where it is the only one, of encoders in general.
