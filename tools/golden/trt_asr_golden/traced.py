@@ -82,6 +82,7 @@ def _models(name: str):
 def _export(module, path: Path) -> None:
     module.export(str(path), onnx_opset_version=foreign_layouts.OPSET)
     onnx_files.pack(path)
+    onnx_files.merge_constants(path)
     onnx_files.shorten_names(path)
 
 
