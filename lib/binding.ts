@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import * as path from 'node:path';
 import { AsrError } from './errors';
 import type { DecodeRule, NativeContract } from './model/contract';
+import type { TracedStream } from './model/contract_streaming';
 import type { EngineProfiles, ModelFiles } from './model/layout';
 import { packageRoot } from './model/package_root';
 
@@ -241,6 +242,11 @@ export interface PackedGraph {
 export interface NativeAddon {
   /** Loads a graph and tells its inputs and outputs. Rejects with ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT. */
   describeGraph(path: string): Promise<GraphDescription>;
+  /**
+   * What a cache-aware graph of another's export says of its chunks; undefined for one of whole utterances. `subsampling` is for
+   * graphs that do not tell it. Rejects with ERR_CONTRACT_MISMATCH, ERR_MODEL_NOT_FOUND, ERR_MODEL_CORRUPT.
+   */
+  describeStream(path: string, subsampling: number): Promise<TracedStream | undefined>;
   /** Pieces of a vocabulary, without the blank. Throws what reading it gives. */
   vocabularySize(path: string): number;
   openRecognizer(config: NativeConfig, build?: unknown): Promise<NativeRecognizer>;

@@ -7,7 +7,7 @@ import { type Finding, Findings, show } from './contract_findings';
 import { namedFiles } from './contract_relations';
 import type { Contract, ContractTensor } from './contract_types.generated';
 import { sha256OfFile } from './download';
-import { CONTRACT_FILE, isPacked, listFolder, type ModelLayout, openModelFolder } from './layout';
+import { CONTRACT_FILE, isPacked, layoutOf, listFolder, type ModelLayout, openModelFolder } from './layout';
 
 /** What a model folder is, and all in which it differs from its contract. */
 export interface ContractReport {
@@ -225,8 +225,8 @@ async function checkOurs(
  */
 export async function checkFolder(dir: string, signal?: AbortSignal): Promise<ContractReport> {
   const absolute = path.resolve(dir);
-  const ours = (await listFolder(absolute)).includes(CONTRACT_FILE);
-  const layout = ours ? 'ours' : (await openModelFolder(absolute)).layout;
+  const layout = await layoutOf(absolute);
+  const ours = layout === 'ours';
   const findings = new Findings();
   const model = ours ? await checkOurs(absolute, findings, signal) : await openedModel(absolute, findings);
   return {

@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import * as path from 'node:path';
+import { loadAddon } from '../binding';
 import { AsrError } from '../errors';
 import { limits } from '../limits.generated';
 import {
@@ -10,6 +11,7 @@ import {
   readContract,
   readJsonFile,
 } from './contract';
+import { type TracedStream, tracedContract } from './contract_streaming';
 
 export type ModelLayout = 'ours' | 'nemo' | 'sherpa';
 export type Precision = 'fp32' | 'int8';
@@ -296,6 +298,21 @@ async function readNemoConfig(dir: string, contract: NativeContract): Promise<vo
     integer('max_tokens_per_step', limits.symbolsPerFrameMax) ?? decode.maxSymbolsPerFrame;
 }
 
+/**
+ * What a cache-aware graph says of its chunks; undefined for a graph of whole utterances, and for one that cannot be read, of which
+ * loading tells. Errors: ERR_CONTRACT_MISMATCH.
+ */
+async function streamOf(file: string, subsampling: number): Promise<TracedStream | undefined> {
+  if (file.endsWith(PACKED_ENDING)) return undefined;
+  try {
+    return await loadAddon().describeStream(file, subsampling);
+  } catch (cause) {
+    const error = AsrError.from(cause);
+    if (error.code === 'ERR_CONTRACT_MISMATCH') throw error;
+    return undefined;
+  }
+}
+
 async function openForeign(
   dir: string,
   list: string[],
@@ -307,18 +324,26 @@ async function openForeign(
   for (const name of [...graphs, vocab]) await checkFile(dir, name, undefined);
   const contract = await derivedContract(choice.rule);
   if (choice.layout === 'nemo' && list.includes('config.json')) await readNemoConfig(dir, contract);
+  const file = path.join(dir, encoder);
+  const stream = await streamOf(file, contract.encoder.subsampling);
   return {
     dir,
     layout: choice.layout,
     files: {
-      encoder: path.join(dir, encoder),
+      ...(stream === undefined ? { encoder: file } : { streaming: file }),
       ...(predictor === undefined ? {} : { predictor: path.join(dir, predictor) }),
       ...(joint === undefined ? {} : { joint: path.join(dir, joint) }),
       vocab: path.join(dir, vocab),
     },
-    contract,
+    contract: stream === undefined ? contract : tracedContract(contract, stream),
     precision: graphs.some((name) => /\.int8\.(onnx|packed)$/.test(name)) ? 'int8' : 'fp32',
   };
+}
+
+/** Which layout a folder has, by its files' names. Errors: ERR_MODEL_NOT_FOUND. */
+export async function layoutOf(dir: string): Promise<ModelLayout> {
+  const list = await listFolder(dir);
+  return list.includes(CONTRACT_FILE) ? 'ours' : foreignChoice(dir, list, undefined).layout;
 }
 
 /**

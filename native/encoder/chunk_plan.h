@@ -10,9 +10,11 @@
 namespace trt_asr {
 
 /// The numbers of the contract's `streaming`, in mel frames unless said. One graph serves the first chunk and
-/// all later ones: where later ones have earlier frames again, the first has padding.
+/// all later ones: where later ones have earlier frames again, the first has padding. Our own graphs mask it,
+/// so that the first chunk is shorter and encoder frames are those of an utterance that is heard at once.
+/// NeMo's own exports mask nothing: there the first chunk is as long as any, behind zeros.
 // SOURCE: NeMo's cache_aware_stream_step and streaming_cfg, as tools/export/trt_asr_export/streaming.py has
-// them.
+// them; for NeMo's exports CacheAwareStreamingAudioBuffer with pad_and_drop_preencoded.
 struct ChunkPlan {
   std::int32_t chunk_first = 0;    ///< New frames of the first chunk,
   std::int32_t chunk_next = 0;     ///< and of each later one.
@@ -41,12 +43,15 @@ struct ChunkPlan {
   /// is the same span, cut at the stream's end.
   [[nodiscard]] Span span(std::uint64_t chunk) const noexcept;
 
+  /// Whether zeros stand before the first chunk in place of earlier frames, and nothing is masked.
+  [[nodiscard]] bool pads_all_alike() const noexcept { return first_padding == pre_encode; }
+
   /// Mel frames of the graph's input; padding and what a chunk brings are as many for every chunk.
   [[nodiscard]] std::int32_t input_frames() const noexcept { return pre_encode + chunk_next; }
 
   /// Encoder frames of a chunk that has `frames` valid ones, padding counted: floor((frames + 2 (s - 1)) / s)
   /// - drop_encoded for a subsampling s, at least 0 and at most output_frames. Over all chunks of a stream of
-  /// T frames that is the offline encoder's floor((T + 2 (s - 1)) / s).
+  /// T frames that is the offline encoder's floor((T + 2 (s - 1)) / s); ceil(T / s) where `pads_all_alike`.
   [[nodiscard]] std::int32_t encoded_frames(std::int32_t frames) const noexcept;
 };
 

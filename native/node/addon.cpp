@@ -90,6 +90,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data);
   exports.Set("openRecognizer", Napi::Function::New(env, open_recognizer, "openRecognizer"));
   exports.Set("describeGraph", Napi::Function::New(env, describe_graph, "describeGraph"));
+  exports.Set("describeStream", Napi::Function::New(env, describe_stream, "describeStream"));
   exports.Set("vocabularySize", Napi::Function::New(env, vocabulary_size, "vocabularySize"));
   exports.Set("surveyCuda", Napi::Function::New(env, survey_cuda, "surveyCuda"));
   exports.Set("createBuild", Napi::Function::New(env, create_build, "createBuild"));

@@ -1,5 +1,6 @@
 #include "session/model.h"
 
+#include <algorithm>
 #include <charconv>
 #include <system_error>
 
@@ -29,7 +30,8 @@ Status apply_metadata(const EngineInfo& info, ModelContract& contract) noexcept 
   if (const std::string* type = info.metadata_value("normalize_type")) {
     const bool none = type->empty() || *type == "NA";
     TRT_ASR_REQUIRE(none || *type == "per_feature", contract_mismatch, info.path + " (normalize_type)",
-                    "per_feature, NA or nothing", *type, "Write a contract.json, or take another model.");
+                    "per_feature, NA or nothing", *type,
+                    "Export the checkpoint with trt-asr-export, or take another model.");
     contract.features.normalization = none ? Normalization::none : Normalization::per_feature;
   }
   if (const std::string* factor = info.metadata_value("subsampling_factor")) {
@@ -39,7 +41,7 @@ Status apply_metadata(const EngineInfo& info, ModelContract& contract) noexcept 
     const bool whole = parsed.ec == std::errc() && parsed.ptr == end;
     TRT_ASR_REQUIRE(whole && value >= 1 && value <= limits::subsampling_max, contract_mismatch,
                     info.path + " (subsampling_factor)", "1 to " + show(limits::subsampling_max), *factor,
-                    "Write a contract.json, or take another model.");
+                    "Export the checkpoint with trt-asr-export, or take another model.");
     contract.encoder.subsampling = value;
   }
   return {};
@@ -58,8 +60,40 @@ Status settle_encoder(const std::shared_ptr<Engine>& encoder, ModelContract& con
   return {};
 }
 
+/// Hears a full chunk, and the shortest one that still has all its encoder frames, of which other
+/// subsamplings make fewer.
+Status hear_two_chunks(const std::shared_ptr<Engine>& engine, const CacheAwareConfig& config) noexcept {
+  Arena probe;
+  TRT_ASR_ASSIGN(CacheAwareEncoder encoder, CacheAwareEncoder::open(engine, config, 1, probe));
+  TRT_ASR_ASSIGN(EncoderCaches caches, EncoderCaches::claim(config, 1, probe));
+  caches.reset(0);
+  const std::int32_t full = config.plan.input_frames();
+  for (const std::int32_t frames : {full, full - config.plan.subsampling + 1}) {
+    ChunkRow row{0, frames};
+    const std::span<float> features = encoder.features_MT(0);
+    std::fill(features.begin(), features.end(), 0.0F);
+    TRT_ASR_TRY(encoder.encode({&row, 1}, caches));
+  }
+  return {};
+}
+
+/// Whether a graph runs, and counts its frames, as the plan says that was derived from it.
+Status try_streaming(const std::shared_ptr<Engine>& engine, const CacheAwareConfig& config) noexcept {
+  Status heard = hear_two_chunks(engine, config);
+  if (heard.ok() ||
+      (heard.error().code != ErrorCode::internal && heard.error().code != ErrorCode::contract_mismatch))
+    return heard;
+  const ChunkPlan& plan = config.plan;
+  return Error{ErrorCode::contract_mismatch, engine->info().path,
+               "a graph that makes " + show(plan.output_frames) + " encoder frames of " +
+                   show(plan.input_frames()) + " mel frames with caches of " + show(config.channel_frames) +
+                   " and " + show(config.time_frames) + " frames, as was derived from it",
+               heard.error().message(), "Export the checkpoint with trt-asr-export."};
+}
+
 /// Completes the contract of a streaming encoder; where it is the only one, of encoders in general.
-Status settle_streaming(const EngineInfo& info, ModelContract& contract) noexcept {
+Status settle_streaming(const std::shared_ptr<Engine>& engine, ModelContract& contract) noexcept {
+  const EngineInfo& info = engine->info();
   CacheAwareConfig& streaming = *contract.streaming;
   TRT_ASR_REQUIRE(streaming.plan.subsampling == contract.encoder.subsampling, contract_mismatch,
                   "encoder.subsampling", show(contract.encoder.subsampling), streaming.plan.subsampling, "");
@@ -72,7 +106,7 @@ Status settle_streaming(const EngineInfo& info, ModelContract& contract) noexcep
   if (encoder.frames_max == 0) encoder.frames_max = reference::frames_max;
   contract.features.mel_bins = streaming.mel_bins;
   contract.decoder.encoder_width = streaming.width;
-  return {};
+  return contract.derived ? try_streaming(engine, streaming) : Status();
 }
 
 /// Leaves out a streaming graph that is not to be loaded. Afterwards there is an encoder of one kind at
@@ -199,7 +233,7 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
     TRT_ASR_ASSIGN(transducer.joint, loader.prediction("joint", files.joint, rules));
   }
   if (encoder != nullptr) TRT_ASR_TRY(settle_encoder(encoder, contract));
-  if (streaming != nullptr) TRT_ASR_TRY(settle_streaming(streaming->info(), contract));
+  if (streaming != nullptr) TRT_ASR_TRY(settle_streaming(streaming, contract));
   const EngineInfo& info = (encoder != nullptr ? encoder : streaming)->info();
   TRT_ASR_ASSIGN(contract.decoder, derive_decoder_config(info, transducer, contract.decoder));
 

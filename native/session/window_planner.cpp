@@ -106,9 +106,11 @@ Window WindowPlanner::plan_chunk(const Slot& slot, const Heard& heard) const noe
   // What was heard before is given again; without a frame that is new there is nothing to encode.
   const std::uint64_t heard_frames = slot.chunk == 0 ? 0 : plan_.chunks.span(slot.chunk - 1).end;
   Window window;
-  // Of less than a hop a causal encoder makes a frame, as in NeMo; of nothing there is nothing to say.
+  const std::int32_t frames = span.padding + static_cast<std::int32_t>(end - span.begin);
+  // Of less than a hop a causal encoder makes a frame where its padding is masked, as in NeMo; of nothing
+  // there is nothing to say.
   const bool is_new = slot.chunk == 0 ? !heard.samples.empty() : end > heard_frames;
-  if (is_new) window.feature_frames = span.padding + static_cast<std::int32_t>(end - span.begin);
+  if (is_new && plan_.chunks.encoded_frames(frames) >= 1) window.feature_frames = frames;
   window.frames_all = true;
   window.last = heard.ended && total_frames <= span.end;
   const std::uint64_t kept = window.last ? heard.end_samples() : plan_.samples_begin(next.begin);

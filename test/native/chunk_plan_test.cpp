@@ -18,6 +18,11 @@ ChunkPlan plan_of(std::int32_t encoded) {
   return {1 + 8 * (encoded - 1), 8 * encoded, 1 + 8 * (encoded - 1), 8 * encoded, 9, 16, 2, 0, encoded, 8};
 }
 
+/// The same for NeMo's own exports, which are padded alike before every chunk.
+ChunkPlan padded_plan_of(std::int32_t encoded) {
+  return {8 * encoded, 8 * encoded, 8 * encoded, 8 * encoded, 9, 9, 2, 0, encoded, 8};
+}
+
 /// Encoder frames of a stream of so many mel frames, chunk by chunk.
 std::int64_t encoded_in_chunks(const ChunkPlan& plan, std::uint64_t frames) {
   std::int64_t encoded = 0;
@@ -87,6 +92,27 @@ CASE("a stream of any length gives as many encoder frames as the offline encoder
   }
 }
 
+CASE(
+    "chunks that are padded alike adjoin, are as long, and give an encoder frame for every eight mel "
+    "frames") {
+  for (const std::int32_t encoded : {1, 2, 7, 14}) {
+    const ChunkPlan plan = padded_plan_of(encoded);
+    REQUIRE_OK(plan.check());
+    std::uint64_t heard = 0;
+    for (std::uint64_t chunk = 0; chunk < 50; ++chunk) {
+      const ChunkPlan::Span span = plan.span(chunk);
+      CHECK(span.end == heard + static_cast<std::uint64_t>(8 * encoded));
+      CHECK(span.begin == heard - std::min<std::uint64_t>(heard, 9));
+      CHECK(span.padding + static_cast<std::int32_t>(span.end - span.begin) == plan.input_frames());
+      heard = span.end;
+    }
+    for (std::int32_t frames = 0; frames <= 1000; ++frames) {
+      CHECK_MESSAGE(encoded_in_chunks(plan, static_cast<std::uint64_t>(frames)) == (frames + 7) / 8,
+                    std::to_string(frames) + " frames, " + std::to_string(encoded) + " a chunk");
+    }
+  }
+}
+
 CASE("a chunk's valid encoder frames grow by one with every eight mel frames") {
   const ChunkPlan plan = plan_of(7);
   CHECK(plan.encoded_frames(9) == 0);
@@ -117,6 +143,7 @@ CASE("numbers that do not hold together are refused by their names") {
       {"streaming.drop_extra_encoded_frames.next", [](ChunkPlan& plan) { plan.drop_encoded = 2000000000; }},
       {"streaming.output_frames", [](ChunkPlan& plan) { plan.output_frames = 0; }},
       {"streaming.output_frames", [](ChunkPlan& plan) { plan.output_frames = 2000000000; }},
+      {"streaming.chunk_frames.first", [](ChunkPlan& plan) { plan.first_padding = 9; }},
       {"streaming.cache_drop_frames", [](ChunkPlan& plan) { plan.cache_drop = 3; }},
       {"encoder.subsampling", [](ChunkPlan& plan) { plan.subsampling = 0; }},
   };

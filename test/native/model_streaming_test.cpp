@@ -2,6 +2,7 @@
 
 #include "cache_aware_fixture.h"
 #include "session/model.h"
+#include "sessions_fixture.h"
 
 using namespace cache_aware;
 
@@ -154,4 +155,17 @@ CASE("a vocabulary of another size than the streaming graph's classes is refused
   config.files.vocabulary = models + "hostile/vocabulary-short/vocab.txt";
   const Error error = refusal(config);
   CHECK_MESSAGE(error.code == ErrorCode::contract_mismatch, error.message());
+}
+
+CASE("a plan that was derived from a graph which counts otherwise is refused when the model loads") {
+  RecognizerConfig config = fixture::traced("tdt");
+  REQUIRE_OK(Model::load(config.model));
+  config.model.contract.streaming->plan = {24, 24, 24, 24, 9, 9, 2, 0, 3, 8};
+  const Error error = refusal(config.model);
+  CHECK(error.code == ErrorCode::contract_mismatch);
+  CHECK(error.field.find("traced/encoder.onnx") != std::string::npos);
+  CHECK(error.expected.find("3 encoder frames of 33 mel frames") != std::string::npos);
+  // One that a contract states is held against what the graph counts chunk by chunk.
+  config.model.contract.derived = false;
+  REQUIRE_OK(Model::load(config.model));
 }

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "check.h"
+#include "encoder/traced_stream.h"
 #include "recognizer_fixture.h"
 
 namespace fixture {
@@ -60,6 +61,29 @@ inline RecognizerConfig cached_demo() {
                         base + "streaming_encoder.onnx"};
   config.model.contract.features.mel_bins = 128;
   config.model.contract.decoder.rules.rule = trt_asr::DecodeRule::transducer;
+  return config;
+}
+
+/// A model of traced/, which is NeMo's own export, by what its graph says of its chunks.
+inline RecognizerConfig traced(const std::string& name) {
+  const std::string base = model_path("traced") + "/";
+  const bool is_ctc = name == "ctc", is_fused = name == "tdt";
+  RecognizerConfig config =
+      config_of("", is_ctc ? "" : base + (is_fused ? "decoder_joint.onnx" : "decoder.onnx"),
+                is_ctc || is_fused ? "" : base + "joiner.onnx", base + "tokens.txt");
+  config.model.files.streaming = base + (is_ctc ? "ctc.onnx" : "encoder.onnx");
+  trt_asr::ModelContract& contract = config.model.contract;
+  contract.derived = true;
+  contract.features.mel_bins = 0;
+  contract.features.normalization = trt_asr::Normalization::none;
+  contract.encoder.causal_subsampling = true;
+  contract.decoder.rules.rule = is_ctc ? trt_asr::DecodeRule::ctc : trt_asr::DecodeRule::transducer;
+  auto file = trt_asr::onnx::OnnxFile::open(config.model.files.streaming);
+  REQUIRE_OK(file);
+  auto found = trt_asr::read_traced_stream(*file.value(), 8);
+  REQUIRE_OK(found);
+  contract.streaming = found.take();
+  config.live = SessionConfig{SessionMode::cache_aware, {}, {}};
   return config;
 }
 

@@ -10,11 +10,11 @@ TOOLS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TOOLS / "golden"), str(TOOLS / "export")]
 FIXTURES = TOOLS.parent / "test" / "fixtures"
 SETS = ("models", "hostile", "variants", "audio", "features", "tiny", "heads", "text", "words", "transcripts",
-        "streaming-models", "streaming", "streaming-transcripts")  # fmt: skip
+        "streaming-models", "streaming", "streaming-transcripts", "traced-models", "traced")  # fmt: skip
 
 
 def make(name: str, fixtures: Path, arguments) -> None:
-    from trt_asr_golden import audio, features, heads, hostile, models, pieces, streaming, transcripts, variants
+    from trt_asr_golden import audio, features, heads, hostile, models, pieces, streaming, traced, transcripts, variants
 
     golden = fixtures / "golden"
     pools = audio.Pools(golden / "audio")
@@ -40,6 +40,10 @@ def make(name: str, fixtures: Path, arguments) -> None:
         streaming.make_models(fixtures / "models" / "streaming")
     elif name == "streaming":
         streaming.make(pools, golden, fixtures / "models" / "streaming")
+    elif name == "traced-models":
+        traced.make_models(fixtures / "models" / "traced")
+    elif name == "traced":
+        traced.make(pools, golden, fixtures / "models" / "traced")
     elif name == "streaming-transcripts":
         streaming.make_from_nemo(arguments.nemo, arguments.model, golden, arguments.name, arguments.corpus)
     else:

@@ -1,6 +1,7 @@
 """model_config.yaml of the random models, with the values of the published ones of the same kind."""
 
-KINDS = ("tdt", "rnnt", "ctc", "hybrid_tdt", "hybrid_rnnt", "cache_aware_ctc", "cache_aware_rnnt", "cache_aware_hybrid")
+KINDS = ("tdt", "rnnt", "ctc", "hybrid_tdt", "hybrid_rnnt", "cache_aware_ctc", "cache_aware_rnnt", "cache_aware_tdt",
+         "cache_aware_hybrid")  # fmt: skip
 SIZES = ("tiny", "full")
 
 MODULES = "nemo.collections.asr.modules."
@@ -100,11 +101,15 @@ def _transducer(sizes: dict, tdt: bool, layers: int) -> dict:
     }  # fmt: skip
 
 
-def configuration(kind: str, size: str, changes: dict) -> dict:
-    """The configuration of a random model; its key `pieces` says how many pieces the tokenizer must have."""
-    if kind not in KINDS or size not in SIZES or (size == "full" and kind not in FULL_SIZES):
+def configuration(kind: str, size: str | dict, changes: dict) -> dict:
+    """The configuration of a random model; its key `pieces` says how many pieces the tokenizer must have.
+
+    `size` is one of SIZES, or changes of the tiny one's numbers.
+    """
+    known = isinstance(size, dict) or size in SIZES
+    if kind not in KINDS or not known or (size == "full" and kind not in FULL_SIZES):
         raise ValueError(f"expected a kind of {KINDS} and a size of {SIZES} (full: tdt, ctc), received {kind}, {size}")
-    sizes = TINY if size == "tiny" else FULL_SIZES[kind]
+    sizes = TINY | size if isinstance(size, dict) else TINY if size == "tiny" else FULL_SIZES[kind]
     cache_aware = kind.startswith("cache_aware")
     # Parakeet v3 has 128 bins, normalised; the CTC and streaming models have 80, as they are.
     bins, normalize = (80, "NA") if cache_aware or kind == "ctc" else (128, "per_feature")

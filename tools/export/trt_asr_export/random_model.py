@@ -29,10 +29,10 @@ __all__ = ["KINDS", "SIZES", "random_state", "train_pieces", "write_random_archi
 
 
 def train_pieces(pieces: int, seed: int) -> bytes:
-    """A SentencePiece BPE model with byte fallback and exactly `pieces` pieces, trained on words of our own."""
+    """A SentencePiece BPE model with exactly `pieces` pieces, trained on words of our own; with byte fallback where there is room."""
     sink = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(corpus(pieces, seed)), model_writer=sink, model_type="bpe", vocab_size=pieces, byte_fallback=True,
+        sentence_iterator=iter(corpus(pieces, seed)), model_writer=sink, model_type="bpe", vocab_size=pieces, byte_fallback=pieces > 256,
         character_coverage=1.0, unk_id=0, bos_id=-1, eos_id=-1, pad_id=-1, num_threads=1, minloglevel=2,
     )  # fmt: skip
     return sink.getvalue()
@@ -215,7 +215,7 @@ def write_archive(path: Path, values: dict, state: dict[str, torch.Tensor], file
                 _add(tar, name, content)
 
 
-def write_random_archive(path, kind: str, seed: int, size: str = "tiny", bell_shaped: bool = False, **changes) -> dict:
+def write_random_archive(path, kind: str, seed: int, size: str | dict = "tiny", bell_shaped: bool = False, **changes) -> dict:
     """Writes a random .nemo archive and returns its configuration.
 
     Weight matrices are uniform, or `bell_shaped`: normal, as trained ones nearly are, of the same deviation; that is how

@@ -37,7 +37,7 @@ def _frozen_copy(model) -> _Modules:
     return _Modules(encoder, decoder, joint)
 
 
-def _write_vocabulary(model, path: Path) -> None:
+def write_vocabulary(model, path: Path) -> None:
     pieces = model.tokenizer.tokenizer
     lines = [f"{pieces.id_to_piece(i)} {i}" for i in range(pieces.get_piece_size())]
     lines.append(f"<blk> {pieces.get_piece_size()}")
@@ -56,7 +56,7 @@ def export_nemo_layout(model, out_dir, int8: bool = True) -> None:
         onnx_files.pack(path)
         if int8:
             onnx_files.quantize(path, out_dir / f"{stem}.int8.onnx")
-    _write_vocabulary(model, out_dir / "vocab.txt")
+    write_vocabulary(model, out_dir / "vocab.txt")
 
 
 def sherpa_metadata(model, name: str) -> dict[str, str]:
@@ -89,4 +89,4 @@ def export_sherpa_layout(model, out_dir, name: str, int8: bool = True) -> None:
         onnx_files.pack(path, metadata if stem == "encoder" else None)
         if int8:
             onnx_files.quantize(path, out_dir / f"{stem}.int8.onnx")
-    _write_vocabulary(model, out_dir / "tokens.txt")
+    write_vocabulary(model, out_dir / "tokens.txt")

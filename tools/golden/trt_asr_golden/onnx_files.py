@@ -68,3 +68,23 @@ def shorten_names(path: Path) -> None:
     graph.ClearField("value_info")
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def merge_constants(path: Path) -> None:
+    """Makes one constant of equal ones, in place: tracing writes an axis down at each of its uses. For fixtures only."""
+    model = onnx.load(path)
+    first: dict[bytes, str] = {}
+    same: dict[str, str] = {}
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            name = first.setdefault(node.attribute[0].SerializeToString(), node.output[0])
+            if name != node.output[0]:
+                same[node.output[0]] = name
+                continue
+        node.input[:] = [same.get(name, name) for name in node.input]
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)

@@ -49,15 +49,15 @@ def features_of(model, samples: np.ndarray) -> torch.Tensor:
 class _Loop:
     """The state that NeMo's own examples carry from chunk to chunk."""
 
-    def __init__(self, nemo):
-        self.nemo, self.model = nemo, nemo.model
+    def __init__(self, nemo, padded: bool):
+        self.nemo, self.model, self.padded = nemo, nemo.model, padded
         self.caches = self.model.encoder.get_initial_cache_state(batch_size=1)
         self.previous, self.predictions = None, None
         self.encoded_TD, self.chunks = [], []
 
     def take(self, chunk_1MT: torch.Tensor, lengths_1: torch.Tensor, begin: int, end: int, last: bool) -> None:
         """`chunk_1MT` with the frames [begin, end) and those before them that the subsampling reaches."""
-        drop = self.model.encoder.streaming_cfg.drop_extra_pre_encoded if self.chunks else 0
+        drop = self.model.encoder.streaming_cfg.drop_extra_pre_encoded if self.chunks or self.padded else 0
         with torch.inference_mode():
             self.predictions, _, *self.caches, self.previous = self.model.conformer_stream_step(
                 processed_signal=chunk_1MT, processed_signal_length=lengths_1, cache_last_channel=self.caches[0],
@@ -99,10 +99,10 @@ def _tail(features_1MT: torch.Tensor, begin: int, before: int) -> torch.Tensor:
 def _through_chunks(loop: _Loop, features_1MT: torch.Tensor) -> int:
     """Runs the loop over all frames and returns how many NeMo's buffer would have left out at the end."""
     config, total, end = loop.model.encoder.streaming_cfg, features_1MT.shape[2], 0
-    buffer = CacheAwareStreamingAudioBuffer(model=loop.model, online_normalization=False, pad_and_drop_preencoded=False)
+    buffer = CacheAwareStreamingAudioBuffer(model=loop.model, online_normalization=False, pad_and_drop_preencoded=loop.padded)
     buffer.append_processed_signal(features_1MT, stream_id=-1)
     for chunk_1MT, lengths_1 in buffer:
-        begin, end = end, min(total, end + config.chunk_size[1 if loop.chunks else 0])
+        begin, end = end, min(total, end + config.chunk_size[1 if loop.chunks or loop.padded else 0])
         assert buffer.buffer_idx >= end, "expected chunks that do not overlap"
         loop.take(chunk_1MT, lengths_1, begin, end, last=buffer.is_buffer_empty())
     if end < total:
@@ -123,8 +123,10 @@ def _whole(nemo, encoded_1DT: torch.Tensor) -> tuple[oracle.Transcript, torch.Te
     return fresh.decode(encoded_1DT, torch.tensor([encoded_1DT.shape[2]]))[0], encoded_1DT
 
 
-def run(nemo, features_1MT: torch.Tensor) -> Stream:
+def run(nemo, features_1MT: torch.Tensor, padded: bool = False) -> Stream:
     """NeMo (an oracle.Transducer or oracle_ctc.Ctc of a cache-aware model) over the features of one signal, chunk by chunk.
+
+    `padded`: the first chunk is as long as any, behind zeros, as NeMo's buffer has it for exported graphs.
 
     Raises AssertionError when decoding chunk by chunk finds other tokens than decoding the same encoder frames at once.
     """
@@ -132,7 +134,7 @@ def run(nemo, features_1MT: torch.Tensor) -> Stream:
         nothing = oracle.Transcript([], [], [], [], "", [])
         return Stream(features_1MT[0].numpy(), np.zeros((0, 1), np.float32), [], nothing, 0)
     _set_up(nemo)
-    loop, encoder = _Loop(nemo), nemo.model.encoder
+    loop, encoder = _Loop(nemo, padded), nemo.model.encoder
     step = encoder.cache_aware_stream_step
 
     def kept(**arguments):

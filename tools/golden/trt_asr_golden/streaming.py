@@ -71,13 +71,13 @@ class Heard:
     stream: oracle_streaming.Stream
 
 
-def _hear(nemo, ort: OrtStream, clip: Clip, samples: np.ndarray) -> Heard:
-    """Raises AssertionError when the exported streaming graph does not give what NeMo gives."""
+def _hear(nemo, ort: OrtStream, clip: Clip, samples: np.ndarray, padded: bool = False) -> Heard:
+    """`padded` as oracle_streaming.run has it. Raises AssertionError when the exported streaming graph does not give what NeMo gives."""
     if len(samples) == 0:
         run = transcripts.empty(clip)
         return Heard(run, oracle_streaming.Stream(run.features_BMT[0].numpy(), run.encoded_TD, [], run.transcript, 0))
     features_1MT = oracle_streaming.features_of(nemo.model, samples)
-    stream = oracle_streaming.run(nemo, features_1MT)
+    stream = oracle_streaming.run(nemo, features_1MT, padded)
     run = transcripts.Run(clip, samples, features_1MT, features_1MT.shape[2], stream.encoded_TD, stream.transcript)
     transcripts.check_export(ort, run)
     assert ort.chunks == [(chunk.begin, chunk.frames, chunk.encoded) for chunk in stream.chunks], clip
@@ -90,18 +90,18 @@ def _is_lively(run: transcripts.Run) -> bool:
     return run.clip.samples < audio.RATE_HZ or (tokens >= frames / 8 and run.counts["blanks"] >= frames / 8)
 
 
-def _steady(nemo, ort: OrtStream, pools: Pools, wav: str, samples: int, generator) -> Heard:
+def steady(nemo, ort: OrtStream, pools: Pools, wav: str, samples: int, generator, padded: bool = False) -> Heard:
     """A slice of a pool with tokens and blanks, and the same ones when the features move a little."""
     room = len(pools.pool(wav)) - samples
     for _ in range(transcripts.TRIES_MAX):
         clip = Clip(f"{wav}.{samples}", wav, int(generator.integers(0, room + 1)), samples)
-        heard = _hear(nemo, ort, clip, pools.read(clip))
+        heard = _hear(nemo, ort, clip, pools.read(clip), padded)
         if transcripts.is_steady(ort, heard.run) and _is_lively(heard.run):
             return heard
     raise RuntimeError(f"expected a steady slice of {samples} samples of {wav} but found none in {transcripts.TRIES_MAX} tries")
 
 
-def _write_chunks(out: SetWriter, heard: Heard) -> None:
+def write_chunks(out: SetWriter, heard: Heard) -> None:
     name, chunks = heard.run.clip.name, heard.stream.chunks
     for kind in ("begin", "frames", "encoded", "tokens"):
         out.ints(name, f"chunk_{kind}", [getattr(chunk, kind) for chunk in chunks])
@@ -118,7 +118,7 @@ def _write_set(out: SetWriter, ort: OrtStream, clips: list[Heard], folder_of_mod
     exact = [heard.run.clip.name for heard in clips if 5 <= heard.run.feature_frames <= 80][:4]
     for heard in clips:
         transcripts.write_item(out, heard.run)
-        _write_chunks(out, heard)
+        write_chunks(out, heard)
         transcripts.write_tensors(out, heard.run, heard.run.clip.name in exact)
 
 
@@ -133,7 +133,7 @@ def make(pools: Pools, golden: Path, models_dir: Path) -> None:
         clips = [_hear(nemo, ort, Clip("empty", "speech", 0, 0), np.zeros(0, np.float32))]
         for samples in SAMPLES:
             wav = "noise" if samples in NOISE else "speech"
-            clips.append(_steady(nemo, ort, pools, wav, samples, generator))
+            clips.append(steady(nemo, ort, pools, wav, samples, generator))
         for heard in clips:
             clip = heard.run.clip
             heard.run.clip = Clip(clip.name, f"../../audio/{clip.wav}.wav", clip.offset, clip.samples)

@@ -155,10 +155,15 @@ def write_steps(out: SetWriter, model, ort: OrtModel, golden: Run) -> None:
 
 
 def write_model(out: SetWriter, ort: OrtModel, runs: list[Run], folder_of_model: str) -> None:
-    """What the model's files are, where the clips lie, and how far confidence may be off."""
+    """What the model's files are, and what write_clips tells."""
     out.record("model", folder_of_model)
     for file, facts in sorted(ort.contract["files"].items()):
         out.record("model_file", file, facts["sha256"])
+    write_clips(out, runs)
+
+
+def write_clips(out: SetWriter, runs: list[Run]) -> None:
+    """Where the clips lie, and how far confidence may be off."""
     for golden in runs:
         clip = golden.clip
         if clip.wav:  # a joined clip has none of its own
