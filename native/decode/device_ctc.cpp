@@ -89,8 +89,7 @@ Status DeviceCtc::decode_flagged(const TensorView& log_probs_BTC, const std::int
   ctc.rows = rows_.rows;
   ctc.rows_count = count;
   ctc.vocabulary = rules_.vocabulary;
-  ctc.log_probs = log_probs_BTC.data;
-  ctc.dtype = TRT_ASR_F32;
+  ctc.log_probs = static_cast<const float*>(log_probs_BTC.data);
   ctc.row_stride = log_probs_BTC.strides[0];
   ctc.frame_stride = log_probs_BTC.strides[1];
   ctc.frames_max = std::max(longest, 1);

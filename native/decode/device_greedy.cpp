@@ -224,8 +224,7 @@ TrtAsrMoveRows DeviceGreedy::move_args(const DeviceSteps& steps, const std::int3
 Status DeviceGreedy::compute_start() noexcept {
   const TrtAsrStateDims& dims = slots_->dims();
   const std::size_t elements = batch_.dims.state_elements();
-  const std::size_t state = elements * sizeof(float);
-  const std::size_t predicted = static_cast<std::size_t>(dims.predicted_width) * sizeof(float);
+  const auto predicted = static_cast<std::size_t>(dims.predicted_width);
   const auto slot = static_cast<std::size_t>(slots_->start_slot());
   StepInput blank;
   blank.token = config_.rules.blank_id;
@@ -239,11 +238,11 @@ Status DeviceGreedy::compute_start() noexcept {
   }
   const std::int32_t carry = 0;
   const TrtAsrStates& slots = slots_->states();
-  TRT_ASR_TRY(stream_.copy(static_cast<std::byte*>(slots.h) + slot * state, start.h_LH.data(), state));
-  TRT_ASR_TRY(stream_.copy(static_cast<std::byte*>(slots.c) + slot * state, start.c_LH.data(), state));
+  TRT_ASR_TRY(stream_.copy(slots.h + slot * elements, start.h_LH.data(), elements * sizeof(float)));
+  TRT_ASR_TRY(stream_.copy(slots.c + slot * elements, start.c_LH.data(), elements * sizeof(float)));
   if (predicted != 0)
-    TRT_ASR_TRY(stream_.copy(static_cast<std::byte*>(slots.predicted) + slot * predicted,
-                             start.predicted_H.data(), predicted));
+    TRT_ASR_TRY(stream_.copy(slots.predicted + slot * predicted, start.predicted_H.data(),
+                             predicted * sizeof(float)));
   TRT_ASR_TRY(stream_.copy(slots_->tokens() + slot, &blank.token, sizeof blank.token));
   TRT_ASR_TRY(stream_.copy(slots_->carry_frames() + slot, &carry, sizeof carry));
   return stream_.synchronize();
@@ -299,7 +298,8 @@ Status DeviceGreedy::decode_flagged(const TensorView& encoded_BTD, const std::in
   const DeviceRows device_rows{batch_.rows, host_.rows, batch_.host_tokens, batch_.tokens_room};
   const auto count = static_cast<std::size_t>(size.steps->rows());
   TRT_ASR_TRY(write_device_rows(rows, count, stream_, *slots_, device_rows));
-  *host_.encoded = {encoded_BTD.data, encoded_BTD.strides[0], encoded_BTD.strides[1], encoded_BTD.strides[2]};
+  *host_.encoded = {static_cast<const float*>(encoded_BTD.data), encoded_BTD.strides[0],
+                    encoded_BTD.strides[1], encoded_BTD.strides[2]};
   TRT_ASR_TRY(stream_.copy(batch_.encoded, host_.encoded, sizeof(TrtAsrEncoded)));
   encoded_rows_ = static_cast<std::int32_t>(encoded_BTD.shape[0]);
   encoded_frames_ = static_cast<std::int32_t>(encoded_BTD.shape[1]);

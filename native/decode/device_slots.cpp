@@ -23,8 +23,7 @@ Result<std::shared_ptr<DeviceSlots>> DeviceSlots::create(const cuda::Device& dev
   }
   const std::size_t layers = static_cast<std::size_t>(config.predictor_layers);
   const std::size_t width = static_cast<std::size_t>(config.predictor_width);
-  made->dims_ = {config.predictor_layers, config.predictor_width, sizeof(float),
-                 fused ? 0 : config.predictor_width, sizeof(float)};
+  made->dims_ = {config.predictor_layers, config.predictor_width, fused ? 0 : config.predictor_width};
   cuda::Plan plan;
   const std::size_t h = plan.add(count * layers * width * sizeof(float));
   const std::size_t c = plan.add(count * layers * width * sizeof(float));
@@ -33,7 +32,8 @@ Result<std::shared_ptr<DeviceSlots>> DeviceSlots::create(const cuda::Device& dev
   const std::size_t carry = plan.add(count * sizeof(std::int32_t));
   TRT_ASR_ASSIGN(made->memory_, cuda::Memory::claim(device, cuda::Memory::Kind::device, plan.bytes()));
   std::byte* const base = made->memory_.data();
-  made->states_ = {base + h, base + c, base + predicted, config.predictor_width,
+  const auto floats = [base](std::size_t at) { return reinterpret_cast<float*>(base + at); };
+  made->states_ = {floats(h), floats(c), floats(predicted), config.predictor_width,
                    std::int64_t{config.predictor_layers} * config.predictor_width};
   made->tokens_ = reinterpret_cast<std::int32_t*>(base + tokens);
   made->carry_frames_ = reinterpret_cast<std::int32_t*>(base + carry);

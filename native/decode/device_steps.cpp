@@ -75,7 +75,6 @@ TrtAsrDecide SearchBatch::rules(std::int32_t rows_count) const noexcept {
   out.rows = rows;
   out.rows_count = rows_count;
   out.vocabulary = given.vocabulary;
-  out.logits_dtype = TRT_ASR_F32;
   out.durations_count = static_cast<std::int32_t>(given.durations.size());
   out.row_stride = dims.classes;
   std::copy(given.durations.begin(), given.durations.end(), out.durations);

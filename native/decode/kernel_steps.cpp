@@ -45,16 +45,17 @@ Result<std::shared_ptr<KernelBuffers>> KernelBuffers::claim(const SearchBatch& b
   auto made = std::make_shared<KernelBuffers>();
   TRT_ASR_ASSIGN(made->memory_, cuda::Memory::claim(batch.device, cuda::Memory::Kind::device, plan.bytes()));
   std::byte* const base = made->memory_.data();
-  made->states = {base + at_h, base + at_c, base + at_given, batch.dims.predictor_width,
+  const auto floats = [base](std::size_t at) { return reinterpret_cast<float*>(base + at); };
+  made->states = {floats(at_h), floats(at_c), floats(at_given), batch.dims.predictor_width,
                   std::int64_t{batch.dims.layers} * batch.dims.predictor_width};
   made->frames_room = room;
-  made->frames = reinterpret_cast<float*>(base + at_frames);
-  made->predicted = reinterpret_cast<float*>(base + at_predicted);
+  made->frames = floats(at_frames);
+  made->predicted = floats(at_predicted);
   made->choices = reinterpret_cast<TrtAsrTileChoice*>(base + at_choices);
-  made->durations = reinterpret_cast<float*>(base + at_durations);
+  made->durations = floats(at_durations);
   made->arrivals = reinterpret_cast<std::int32_t*>(base + at_arrivals);
-  made->frame = reinterpret_cast<float*>(base + at_frame);
-  made->logits = reinterpret_cast<float*>(base + at_logits);
+  made->frame = floats(at_frame);
+  made->logits = floats(at_logits);
   TRT_ASR_PLUGIN_TRY(batch.device.calls->fill, base, 0, plan.bytes(), batch.stream->handle());
   TRT_ASR_TRY(batch.stream->synchronize());
   return made;
@@ -125,8 +126,8 @@ Result<std::vector<StepOutput>> KernelSteps::evaluate(const StepInput& input) no
   const auto predicted_width = static_cast<std::size_t>(network_->predicted_width());
   const std::size_t logits =
       static_cast<std::size_t>(search_.frames_ahead) * static_cast<std::size_t>(network_->classes());
-  auto* const h = static_cast<float*>(buffers_->states.h);
-  auto* const c = static_cast<float*>(buffers_->states.c);
+  float* const h = buffers_->states.h;
+  float* const c = buffers_->states.c;
   TrtAsrSearch once = search_;
   once.behind = 1;
   once.logits = buffers_->logits;
@@ -160,8 +161,7 @@ Result<std::vector<StepOutput>> KernelSteps::evaluate(const StepInput& input) no
     TRT_ASR_TRY(stream.copy(out.logits_FC.data(), buffers_->logits + index * logits, logits * sizeof(float)));
     if (batch_.fused) continue;
     out.predicted_H.resize(predicted_width);
-    const float* const predicted =
-        static_cast<const float*>(buffers_->states.predicted) + at * predicted_width;
+    const float* const predicted = buffers_->states.predicted + at * predicted_width;
     TRT_ASR_TRY(stream.copy(out.predicted_H.data(), predicted, predicted_width * sizeof(float)));
   }
   TRT_ASR_TRY(stream.synchronize());

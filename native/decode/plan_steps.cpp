@@ -37,10 +37,11 @@ Result<std::shared_ptr<PlanBuffers>> PlanBuffers::claim(const SearchBatch& batch
   std::byte* const base = made->memory_.data();
   made->tokens_in = reinterpret_cast<std::int32_t*>(base + at_tokens_in);
   made->counts_in = base + at_counts_in;
-  made->batch = {base + at_batch_h, base + at_batch_c, base + at_batch_predicted, 0, 0};
-  made->next = {base + at_next_h, base + at_next_c, base + at_next_predicted, 0, 0};
-  made->frames = base + at_frames;
-  made->logits = base + at_logits;
+  const auto floats = [base](std::size_t at) { return reinterpret_cast<float*>(base + at); };
+  made->batch = {floats(at_batch_h), floats(at_batch_c), floats(at_batch_predicted), 0, 0};
+  made->next = {floats(at_next_h), floats(at_next_c), floats(at_next_predicted), 0, 0};
+  made->frames = floats(at_frames);
+  made->logits = floats(at_logits);
   made->ignored = base + at_ignored;
   // Rows that are there to fill up a batch compute on what lies there: tokens have to exist.
   TRT_ASR_PLUGIN_TRY(batch.device.calls->fill, base, 0, plan.bytes(), batch.stream->handle());
@@ -158,9 +159,7 @@ Status PlanSteps::step() noexcept {
   gather.rows_count = rows();
   gather.width = batch_.dims.encoder_width;
   gather.encoded = batch_.encoded;
-  gather.encoded_dtype = TRT_ASR_F32;
   gather.frames = buffers_->frames;
-  gather.frames_dtype = TRT_ASR_F32;
   TRT_ASR_PLUGIN_TRY(calls.gather, &gather, stream);
   TRT_ASR_TRY(joint_.enqueue(stream));
 

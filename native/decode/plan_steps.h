@@ -23,8 +23,8 @@ class PlanBuffers {
   void* counts_in = nullptr;          ///< [B] i32, all 1.
   TrtAsrStates batch{};               ///< Strides are those of a size of batch.
   TrtAsrStates next{};
-  void* frames = nullptr;   ///< [B, D]
-  void* logits = nullptr;   ///< [B, C]
+  float* frames = nullptr;  ///< [B, D]
+  float* logits = nullptr;  ///< [B, C]
   void* ignored = nullptr;  ///< What nobody reads of the graphs' outputs.
 
  private:

@@ -22,8 +22,7 @@ TensorView encoded_view(void* encoded, const Shape& shape_BTD, bool time_last) n
 Status check_encoded(const cuda::Device& device, const cuda::Stream& stream, const TensorView& encoded_BTD,
                      const std::int32_t* counts, std::int32_t* flags) noexcept {
   TrtAsrCheck check{};
-  check.values = encoded_BTD.data;
-  check.dtype = TRT_ASR_F32;
+  check.values = static_cast<const float*>(encoded_BTD.data);
   check.rows_count = static_cast<std::int32_t>(encoded_BTD.shape[0]);
   check.row_stride = encoded_BTD.strides[0];
   check.count_stride = encoded_BTD.strides[1];

@@ -306,16 +306,26 @@ CASE("graphs of another kind or with damaged inputs and outputs are refused by t
   };
   const auto dtype = [](TensorSpec& spec) { spec.dtype = DType::i32; };
   const auto rank = [](TensorSpec& spec) { spec.rank = 5; };
-  for (const Damage& damage :
-       {Damage{"features", dtype}, Damage{"lengths", dtype}, Damage{"encoded", rank},
-        Damage{"encoded_lengths", dtype}, Damage{"cache_last_channel", dtype},
-        Damage{"cache_last_time", rank}, Damage{"cache_last_channel_len", dtype},
-        Damage{"cache_last_channel_next", rank}, Damage{"cache_last_time_next", dtype},
-        Damage{"cache_last_channel_len_next", rank}, Damage{"cache_last_time", axis(1, 3)},
-        Damage{"cache_last_time", axis(2, 16)}, Damage{"cache_last_channel_next", axis(1, 3)},
-        Damage{"cache_last_channel_next", axis(2, 69)}, Damage{"cache_last_channel_next", axis(3, 16)},
-        Damage{"cache_last_time_next", axis(1, 1)}, Damage{"cache_last_time_next", axis(2, 33)},
-        Damage{"cache_last_time_next", axis(3, 9)}, Damage{"cache_last_channel", axis(2, -1)}}) {
+  for (const Damage& damage : {Damage{"features", dtype},
+                               Damage{"lengths", dtype},
+                               Damage{"encoded", rank},
+                               Damage{"encoded", dtype},
+                               Damage{"encoded_lengths", dtype},
+                               Damage{"cache_last_channel", dtype},
+                               Damage{"cache_last_time", rank},
+                               Damage{"cache_last_channel_len", dtype},
+                               Damage{"cache_last_channel_next", rank},
+                               Damage{"cache_last_time_next", dtype},
+                               Damage{"cache_last_channel_len_next", rank},
+                               Damage{"cache_last_time", axis(1, 3)},
+                               Damage{"cache_last_time", axis(2, 16)},
+                               Damage{"cache_last_channel_next", axis(1, 3)},
+                               Damage{"cache_last_channel_next", axis(2, 69)},
+                               Damage{"cache_last_channel_next", axis(3, 16)},
+                               Damage{"cache_last_time_next", axis(1, 1)},
+                               Damage{"cache_last_time_next", axis(2, 33)},
+                               Damage{"cache_last_time_next", axis(3, 9)},
+                               Damage{"cache_last_channel", axis(2, -1)}}) {
     const Error error = refusal([&](StandIn& engine) { damage.apply(engine.spec(damage.tensor)); });
     CHECK(error.code == ErrorCode::contract_mismatch);
     CHECK_MESSAGE(error.field.find("'" + std::string(damage.tensor) + "'") == 0,

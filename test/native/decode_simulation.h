@@ -20,7 +20,7 @@ namespace simulation {
 
 using namespace trt_asr;
 
-using Words = std::vector<std::uint32_t>;  ///< A state: 16 bits used in each.
+using Words = std::vector<float>;  ///< A state: whole numbers of 16 bits.
 
 inline std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   hash ^= value + 0x9e3779b97f4a7c15ULL + (hash << 6) + (hash >> 2);
@@ -42,11 +42,7 @@ struct Model {
   int hostile = 0;     ///< 1 / 64 of the steps give numbers that are none.
   bool blanks = true;  ///< Blank is likely.
   bool ties = false;
-  Number logits;
-  Number encoded;
-  Number frames;
   bool transposed = false;
-  std::int32_t state_bytes = 4;
 
   [[nodiscard]] std::int32_t classes() const {
     return rules.vocabulary + 1 + static_cast<std::int32_t>(rules.durations.size());
@@ -57,20 +53,21 @@ struct Model {
   /// Advances h and c by a token and gives the predictor's output.
   void predict(std::int64_t token, Words& h, Words& c, Words& predicted) const {
     std::uint64_t all = mix(seed, static_cast<std::uint64_t>(token));
-    for (const std::uint32_t word : h) all = mix(all, word);
-    for (const std::uint32_t word : c) all = mix(all, word + 7);
+    for (const float word : h) all = mix(all, static_cast<std::uint64_t>(word));
+    for (const float word : c) all = mix(all, static_cast<std::uint64_t>(word) + 7);
     for (std::size_t i = 0; i < h.size(); ++i) {
-      h[i] = mix(all, i) & 0xffff;
-      c[i] = mix(all, i + 1000) & 0xffff;
+      h[i] = static_cast<float>(mix(all, i) & 0xffff);
+      c[i] = static_cast<float>(mix(all, i + 1000) & 0xffff);
     }
-    for (std::size_t i = 0; i < predicted.size(); ++i) predicted[i] = mix(all, i + 2000) & 0xffff;
+    for (std::size_t i = 0; i < predicted.size(); ++i)
+      predicted[i] = static_cast<float>(mix(all, i + 2000) & 0xffff);
   }
 
   /// Logits for a frame and the predictor's output (fused: the state after the token).
   [[nodiscard]] std::vector<float> join(const float* frame_D, const Words& predicted) const {
     std::uint64_t all = seed;
     for (std::int32_t d = 0; d < width; ++d) all = mix(all, cuda::bits_of_float(frame_D[d]));
-    for (const std::uint32_t word : predicted) all = mix(all, word);
+    for (const float word : predicted) all = mix(all, static_cast<std::uint64_t>(word));
     std::mt19937_64 random(all);
     std::vector<float> out(static_cast<std::size_t>(classes()));
     std::uniform_real_distribution<float> value(-8, 8);
@@ -78,7 +75,7 @@ struct Model {
     if (blanks && random() % 2 == 0) out[static_cast<std::size_t>(rules.vocabulary)] = 9;
     if (!blanks) out[static_cast<std::size_t>(rules.vocabulary)] = -9;
     if (hostile != 0 && random() % 64 == 0) spoil(out, random);
-    return logits.loaded(logits.stored(out));
+    return out;
   }
 
   static void spoil(std::vector<float>& out, std::mt19937_64& random) {
@@ -110,11 +107,7 @@ inline Model random_model(std::mt19937& random, int round) {
   model.hostile = random() % 4 == 0 ? 1 : 0;
   model.blanks = random() % 4 != 0;
   model.ties = random() % 3 == 0;
-  model.logits.dtype = static_cast<std::int32_t>(random() % 3);
-  model.encoded.dtype = static_cast<std::int32_t>(random() % 3);
-  model.frames.dtype = static_cast<std::int32_t>(random() % 3);
   model.transposed = random() % 2 == 0;
-  model.state_bytes = random() % 2 == 0 ? 2 : 4;
   return model;
 }
 
@@ -167,32 +160,13 @@ struct Outcome {
   std::int32_t expected_frame = -1;
 };
 
-/// Words of a state in memory of state_bytes each.
-class StateMemory {
- public:
-  StateMemory(std::size_t words, std::int32_t bytes) : words_bytes_(bytes), bytes_(words * bytes, 0xcd) {}
-  [[nodiscard]] std::uint32_t get(std::size_t at) const {
-    std::uint32_t word = 0;
-    std::memcpy(&word, bytes_.data() + at * words_bytes_, static_cast<std::size_t>(words_bytes_));
-    return word;
-  }
-  void set(std::size_t at, std::uint32_t word) {
-    std::memcpy(bytes_.data() + at * words_bytes_, &word, static_cast<std::size_t>(words_bytes_));
-  }
-  void* data() { return bytes_.data(); }
-
- private:
-  std::int32_t words_bytes_;
-  std::vector<unsigned char> bytes_;
-};
-
 /// h, c and predicted of some rows, addressed by strides as the kernels do.
 struct DeviceStates {
   DeviceStates(const Model& given, std::int32_t rows, bool layers_first)
       : model(given),
-        h(rows * given.state_words(), given.state_bytes),
-        c(rows * given.state_words(), given.state_bytes),
-        predicted(static_cast<std::size_t>(rows) * given.predicted_width, given.state_bytes),
+        h(rows * given.state_words(), -1.0F),
+        c(rows * given.state_words(), -1.0F),
+        predicted(static_cast<std::size_t>(rows) * given.predicted_width, -1.0F),
         layer_stride(layers_first ? std::int64_t{rows} * given.state_width : given.state_width),
         row_stride(layers_first ? given.state_width : std::int64_t{given.layers} * given.state_width) {}
 
@@ -208,20 +182,20 @@ struct DeviceStates {
     out.h.resize(model.state_words());
     out.c.resize(model.state_words());
     out.predicted.resize(static_cast<std::size_t>(model.predicted_width));
-    for (std::size_t i = 0; i < out.h.size(); ++i) out.h[i] = h.get(at(row, i));
-    for (std::size_t i = 0; i < out.c.size(); ++i) out.c[i] = c.get(at(row, i));
+    for (std::size_t i = 0; i < out.h.size(); ++i) out.h[i] = h[at(row, i)];
+    for (std::size_t i = 0; i < out.c.size(); ++i) out.c[i] = c[at(row, i)];
     for (std::size_t i = 0; i < out.predicted.size(); ++i)
-      out.predicted[i] = predicted.get(row * out.predicted.size() + i);
+      out.predicted[i] = predicted[row * out.predicted.size() + i];
   }
   void write(std::int32_t row, const CpuSlot& in) {
-    for (std::size_t i = 0; i < in.h.size(); ++i) h.set(at(row, i), in.h[i]);
-    for (std::size_t i = 0; i < in.c.size(); ++i) c.set(at(row, i), in.c[i]);
+    for (std::size_t i = 0; i < in.h.size(); ++i) h[at(row, i)] = in.h[i];
+    for (std::size_t i = 0; i < in.c.size(); ++i) c[at(row, i)] = in.c[i];
     for (std::size_t i = 0; i < in.predicted.size(); ++i)
-      predicted.set(row * in.predicted.size() + i, in.predicted[i]);
+      predicted[row * in.predicted.size() + i] = in.predicted[i];
   }
 
   const Model& model;
-  StateMemory h, c, predicted;
+  Words h, c, predicted;
   std::int64_t layer_stride, row_stride;
 };
 
@@ -248,7 +222,6 @@ class Decoders {
   std::vector<Outcome> decode_next(std::mt19937& random, std::int32_t frames = 0) {
     const std::int32_t frames_max = frames == 0 ? 14 : frames;
     std::vector<float> encoded_BTD(static_cast<std::size_t>(model_.rows) * frames_max * model_.width);
-    // Whole eighths: the same in every dtype.
     for (float& value : encoded_BTD) value = static_cast<float>(static_cast<int>(random() % 128) - 64) / 8;
     std::vector<Outcome> outcomes(static_cast<std::size_t>(model_.rows));
     std::vector<TrtAsrDecodeRow> rows(outcomes.size());
@@ -312,9 +285,8 @@ class Decoders {
   }
 
   /// What the graphs of a real model do, row by row, for finished rows too.
-  void run_joint(const std::vector<unsigned char>& frames, const std::vector<std::int32_t>& tokens,
+  void run_joint(const std::vector<float>& frames_BD, const std::vector<std::int32_t>& tokens,
                  DeviceStates& batch, DeviceStates& next, std::vector<float>& logits) const {
-    const std::vector<float> frames_BD = model_.frames.loaded(frames);
     for (std::int32_t row = 0; row < model_.rows; ++row) {
       CpuSlot state;
       batch.read(row, state);
@@ -363,17 +335,15 @@ inline void Decoders::decode_on_device(const std::vector<float>& encoded_BTD, st
         i / row_elements * row_elements + within / model_.width * frame_elements +
         within % model_.width * width_elements)] = encoded_BTD[static_cast<std::size_t>(i)];
   }
-  const auto encoded = model_.encoded.stored(laid_out);
-  auto frames = model_.frames.stored(std::vector<float>(static_cast<std::size_t>(count) * model_.width));
-  std::vector<float> logits_values(static_cast<std::size_t>(count) * model_.classes());
+  std::vector<float> frames(static_cast<std::size_t>(count) * model_.width);
+  std::vector<float> logits(static_cast<std::size_t>(count) * model_.classes());
   std::vector<std::int32_t> tokens_in(static_cast<std::size_t>(count), -1);
   const std::int32_t room =
       model_.tokens_room != 0 ? model_.tokens_room : frames_max * model_.rules.max_symbols_per_frame;
   std::vector<TrtAsrToken> tokens(static_cast<std::size_t>(count) * room);
   DeviceStates batch(model_, count, true);
   DeviceStates next(model_, count, true);
-  const TrtAsrStateDims dims{model_.layers, model_.state_width, model_.state_bytes, model_.predicted_width,
-                             model_.state_bytes};
+  const TrtAsrStateDims dims{model_.layers, model_.state_width, model_.predicted_width};
   const TrtAsrMoveRows move{rows.data(),
                             count,
                             count + 1,
@@ -388,9 +358,8 @@ inline void Decoders::decode_on_device(const std::vector<float>& encoded_BTD, st
                             slot_tokens_.data(),
                             slot_carry_.data(),
                             tokens_in.data()};
-  const TrtAsrEncoded encoded_view{encoded.data(), row_elements, frame_elements, width_elements};
-  const TrtAsrGather gather{rows.data(),          count,         model_.width,       &encoded_view,
-                            model_.encoded.dtype, frames.data(), model_.frames.dtype};
+  const TrtAsrEncoded encoded_view{laid_out.data(), row_elements, frame_elements, width_elements};
+  const TrtAsrGather gather{rows.data(), count, model_.width, &encoded_view, frames.data()};
   std::int32_t* const candidates = model_.fused() ? nullptr : tokens_in.data();
   const TrtAsrCommit commit{rows.data(), count,        dims,
                             next.view(), batch.view(), model_.fused() ? tokens_in.data() : nullptr};
@@ -403,18 +372,12 @@ inline void Decoders::decode_on_device(const std::vector<float>& encoded_BTD, st
     cuda::summarize_rows(summarize, summary_shared, block_);
     if (unfinished == 0) break;
     for (int step = 0; step < 3; ++step) {
-      for (int i = 0; i < count; ++i)
-        model_.encoded.visit([&](auto from) {
-          model_.frames.visit(
-              [&](auto to) { cuda::gather_row<decltype(from), decltype(to)>(gather, i, block_); });
-        });
-      run_joint(frames, tokens_in, batch, next, logits_values);
-      const auto logits = model_.logits.stored(logits_values);
+      for (int i = 0; i < count; ++i) cuda::gather_row(gather, i, block_);
+      run_joint(frames, tokens_in, batch, next, logits);
       TrtAsrDecide decide{rows.data(),
                           count,
                           model_.rules.vocabulary,
                           logits.data(),
-                          model_.logits.dtype,
                           static_cast<std::int32_t>(model_.rules.durations.size()),
                           model_.classes(),
                           {},
@@ -424,9 +387,7 @@ inline void Decoders::decode_on_device(const std::vector<float>& encoded_BTD, st
                           candidates};
       std::copy(model_.rules.durations.begin(), model_.rules.durations.end(), decide.durations);
       cuda::DecideShared shared;
-      for (int i = 0; i < count; ++i)
-        model_.logits.visit(
-            [&](auto number) { cuda::decide_row<decltype(number)>(decide, i, shared, block_); });
+      for (int i = 0; i < count; ++i) cuda::decide_row(decide, i, shared, block_);
       if (!model_.fused()) run_predictor(tokens_in, batch, next);
       for (int i = 0; i < count; ++i) cuda::commit_row(commit, i, block_);
     }

@@ -231,7 +231,9 @@ CASE("sessions, buffered and by segments, in batches on two lanes: what the CPU 
 
 CASE("CTC: a token that still waits when no frame is left is given, as on the CPU") {
   const Tidy tidy;
-  const auto clip = golden::Set("tiny").clip("speech.192000");
+  auto clip = golden::Set("tiny").clip("speech.192000");
+  // WHY no more: every length is heard from its beginning.
+  clip.resize(96000);
   const RecognizerConfig config = buffered(ctc_ours(), {50, 2, 0});
   Listener listener;
   auto cpu = Recognizer::open(config, listener.sink());
@@ -250,12 +252,14 @@ CASE("CTC: a token that still waits when no frame is left is given, as on the CP
     const std::size_t windows = wanted->tokens_at.size();
     given += windows >= 2 && wanted->tokens_at[windows - 1] > wanted->tokens_at[windows - 2] ? 1 : 0;
   }
+  std::printf("    %zu of them given\n", given);
   CHECK(given > 3);
 }
 
 CASE("a session whose audio is beyond all measure fails alone, not the batch that it is in") {
   const Tidy tidy;
-  const auto clip = golden::Set("tiny").clip("speech.192000");
+  auto clip = golden::Set("tiny").clip("speech.192000");
+  clip.resize(64000);
   for (const auto& config : {buffered(tiny_ours(), {50, 10, 10}), buffered(ctc_ours(), {50, 10, 10})})
     gpu_fixture::check_loud_alone(on_gpu(config), clip, *listen_by(config, clip));
 }

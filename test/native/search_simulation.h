@@ -240,7 +240,7 @@ inline TrtAsrMoveRows Searches::move() {
   out.rows_count = out.side_rows = out.encoded_rows = setting_.rows;
   out.slots_count = setting_.rows + 1;
   out.encoded_frames = setting_.frames_max;
-  out.dims = {network_.layers, network_.hidden, 4, setting_.behind ? 0 : network_.predicted(), 4};
+  out.dims = {network_.layers, network_.hidden, setting_.behind ? 0 : network_.predicted()};
   out.slots = memory_.view();
   out.batch = batch_.view();
   out.behind = setting_.behind ? 1 : 0;

@@ -29,6 +29,7 @@ struct Loaded {
     open.struct_size = sizeof(open);
     open.library = library;
     REQUIRE(plugin->open(&open, &runtime, &failure) == TRT_ASR_OK);
+    keep(runtime);
     TrtAsrLoad load{};
     load.struct_size = sizeof(load);
     load.plan = "plan";
@@ -40,7 +41,6 @@ struct Loaded {
   ~Loaded() {
     plugin->unload(engine);
     CHECK(calls->alive == before && calls->disorder == 0);
-    plugin->close(runtime);
   }
   Loaded(const Loaded&) = delete;
 

@@ -46,6 +46,11 @@ inline void* rtx_library() {
   return handle;
 }
 
+/// As it tells it itself: 1.7.1 is 10701.
+inline std::int32_t rtx_version() {
+  return reinterpret_cast<std::int32_t (*)()>(dlsym(rtx_library(), "getInferLibVersion"))();
+}
+
 /// True when the case can run; says once why it cannot.
 inline bool have_rtx() {
   static const bool have = [] {
@@ -63,6 +68,22 @@ inline bool have_rtx() {
   return have;
 }
 
+/// A runtime is never closed; a sanitizer is to find it.
+inline void keep(TrtAsrRuntime* runtime) {
+  static auto& all = *new std::vector<TrtAsrRuntime*>;
+  all.push_back(runtime);
+}
+
+/// What TensorRT said to any session: it goes on speaking after one of them.
+struct Words {
+  std::atomic<int> messages = 0;
+  std::atomic<int> loop_outputs = 0;
+};
+inline Words& words() {
+  static Words& all = *new Words;
+  return all;
+}
+
 /// An opened TensorRT-RTX.
 struct Session {
   explicit Session(std::string parser = parser_path()) {
@@ -75,18 +96,18 @@ struct Session {
     given.library = rtx_library();
     given.library_path = path.c_str();
     given.parser_path = parser.empty() ? nullptr : parser.c_str();
-    given.log = {this, [](void* context, std::int32_t, const char* text) {
+    given.log = {&words(), [](void* context, std::int32_t, const char* text) {
                    if (text == nullptr) return;
-                   auto& session = *static_cast<Session*>(context);
-                   ++session.messages;
+                   auto& said = *static_cast<Words*>(context);
+                   ++said.messages;
                    // TensorRT's words for what a loop hands out, once for each in every build.
-                   if (std::strncmp(text, "LOOP_OUTPUT", 11) == 0) ++session.loop_outputs;
+                   if (std::strncmp(text, "LOOP_OUTPUT", 11) == 0) ++said.loop_outputs;
                  }};
     const std::int32_t code = plugin->open(&given, &runtime, &failure);
     if (code != TRT_ASR_OK) std::printf("    %s\n", failure.received);
     REQUIRE(code == TRT_ASR_OK);
+    keep(runtime);
   }
-  ~Session() { plugin->close(runtime); }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -94,8 +115,6 @@ struct Session {
   TrtAsrRuntime* runtime = nullptr;
   TrtAsrFailure failure{};
   std::string path;
-  std::atomic<int> messages = 0;
-  std::atomic<int> loop_outputs = 0;
 };
 
 inline TrtAsrSink sink_into(std::string& bytes) {

@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /// Raised with every change of what is declared here or in cuda_kernels_abi.h.
-#define TRT_ASR_CUDA_ABI 4u
+#define TRT_ASR_CUDA_ABI 5u
 /// The one symbol of the library: `const TrtAsrCudaLibrary* trt_asr_cuda_library(void)`.
 #define TRT_ASR_CUDA_ENTRY "trt_asr_cuda_library"
 
@@ -47,11 +47,9 @@ typedef struct TrtAsrCudaLibrary {
   uint32_t struct_size;
   uint32_t abi_version;
 
-  /// CUDA versions as 1000 * major + 10 * minor; a driver of 0 means that there is none, which is no failure
-  /// here.
+  /// Of validations: CUDA versions as 1000 * major + 10 * minor, where a driver of 0 means that there is
+  /// none, which is no failure here; and a device.
   int32_t (*versions)(int32_t* driver, int32_t* runtime, TrtAsrFailure* failure);
-  /// Number of GPUs, at least 1.
-  int32_t (*devices)(int32_t* count, TrtAsrFailure* failure);
   int32_t (*device)(int32_t index, TrtAsrCudaDevice* out, TrtAsrFailure* failure);
   /// Makes a device the calling thread's.
   int32_t (*set_device)(int32_t index, TrtAsrFailure* failure);

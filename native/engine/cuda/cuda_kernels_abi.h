@@ -1,7 +1,7 @@
 #pragma once
 // What the kernels of libtrt_asr_cuda.so are given, in C. A pointer is to device memory unless it says
-// otherwise; device code may also write to pinned host memory. Strides are counted in elements. A dtype is
-// one of TRT_ASR_F32, TRT_ASR_F16, TRT_ASR_BF16.
+// otherwise; device code may also write to pinned host memory. Strides are counted in elements. What engines
+// give and take is float32 whatever they compute in; only the matrices of a network have a dtype.
 //
 // Each struct is copied when a kernel is launched, and so is baked into a CUDA graph: what changes between
 // two launches of a graph lies behind its pointers.
@@ -60,18 +60,16 @@ typedef struct TrtAsrDecodeRow {
 /// Extents of a predictor's state. A predicted_width of 0 means a fused model, which has no output of the
 /// predictor apart.
 typedef struct TrtAsrStateDims {
-  int32_t layers;       ///< L
-  int32_t width;        ///< H
-  int32_t state_bytes;  ///< Bytes of an element of h and c: 2 or 4.
+  int32_t layers;  ///< L
+  int32_t width;   ///< H
   int32_t predicted_width;
-  int32_t predicted_bytes;  ///< 2 or 4.
 } TrtAsrStateDims;
 
 /// h and c of several rows, [L, B, H] or [B, L, H] by their strides, and predicted, [B, predicted_width].
 typedef struct TrtAsrStates {
-  void* h;
-  void* c;
-  void* predicted;
+  float* h;
+  float* c;
+  float* predicted;
   int64_t layer_stride;
   int64_t row_stride;
 } TrtAsrStates;
@@ -92,7 +90,7 @@ typedef struct TrtAsrMoveRows {
   /// Where the batch's states have two sides (TrtAsrSearch): rows between them, so that the state of row i on
   /// side s is that of row s * side_rows + i; and whether the slots' states are those before the last token,
   /// as a fused graph has them, and not those after it. Else 0 and 0.
-  int32_t side_rows;  ///< States and predicted are float32 then.
+  int32_t side_rows;
   int32_t behind;
   int32_t* slot_tokens;        ///< Last token [slots_count]; null with CTC.
   int32_t* slot_carry_frames;  ///< [slots_count]; null with CTC.
@@ -102,7 +100,7 @@ typedef struct TrtAsrMoveRows {
 /// Encoded frames of a batch: (row, frame, d) at row * row_stride + frame * frame_stride + d * width_stride.
 /// It lies in device memory, so that a graph with a gather serves every batch.
 typedef struct TrtAsrEncoded {
-  const void* values;
+  const float* values;
   int64_t row_stride;
   int64_t frame_stride;
   int64_t width_stride;
@@ -114,9 +112,7 @@ typedef struct TrtAsrGather {
   int32_t rows_count;
   int32_t width;  ///< D
   const TrtAsrEncoded* encoded;
-  int32_t encoded_dtype;
-  void* frames;  ///< [rows_count, D]
-  int32_t frames_dtype;
+  float* frames;  ///< [rows_count, D]
 } TrtAsrGather;
 
 /// One step of the TDT or RNN-T search for each unfinished row, over logits [rows_count, V + 1 + K]. Blank is
@@ -125,8 +121,7 @@ typedef struct TrtAsrDecide {
   TrtAsrDecodeRow* rows;
   int32_t rows_count;
   int32_t vocabulary;  ///< V
-  const void* logits;
-  int32_t logits_dtype;
+  const float* logits;
   int32_t durations_count;  ///< K; 0 is RNN-T.
   int64_t row_stride;
   int32_t durations[TRT_ASR_DURATIONS_MAX];
@@ -162,7 +157,7 @@ typedef struct TrtAsrCommit {
 typedef struct TrtAsrMatrix {
   const void* weights;  ///< Null: there is no such matrix.
   const float* bias;    ///< [outputs], or null.
-  int32_t dtype;
+  int32_t dtype;        ///< TRT_ASR_F32, TRT_ASR_F16 or TRT_ASR_BF16.
   int32_t inputs;
   int32_t outputs;
 } TrtAsrMatrix;
@@ -199,15 +194,15 @@ typedef struct TrtAsrTileChoice {
 /// row's own.
 typedef struct TrtAsrSearch {
   TrtAsrNetwork network;
-  TrtAsrDecide rules;            ///< Its rows and tokens; logits and candidates are null.
-  const TrtAsrEncoded* encoded;  ///< float32
-  int32_t encoder_width;         ///< D
-  int32_t behind;                ///< As in TrtAsrMoveRows.
-  int32_t frames_ahead;          ///< 1, 2, 4 or 8: frames that a step looks at,
+  TrtAsrDecide rules;  ///< Its rows and tokens; logits and candidates are null.
+  const TrtAsrEncoded* encoded;
+  int32_t encoder_width;  ///< D
+  int32_t behind;         ///< As in TrtAsrMoveRows.
+  int32_t frames_ahead;   ///< 1, 2, 4 or 8: frames that a step looks at,
   int32_t frames_stride;  ///< so many apart, at least 1: those that blanks of the longest duration lead to.
   int32_t frames_room;    ///< Frames of a row that `frames` has room for, at most 524,280; a row with a
                           ///< longer range is flagged.
-  TrtAsrStates states;    ///< Of 2 * rows_count rows: two sides, float32. `predicted` is what the
+  TrtAsrStates states;    ///< Of 2 * rows_count rows: two sides. `predicted` is what the
                           ///< predictor gives, [2 * rows_count, P], for fused graphs too.
   float* frames;          ///< [rows_count, frames_room, J]: frames through joint_encoder, by their
                           ///< place behind frame_begin.
@@ -227,8 +222,7 @@ typedef struct TrtAsrSummarize {
 
 /// Finite flags of [rows_count, counts[row], width]: of an encoder's valid frames, for example.
 typedef struct TrtAsrCheck {
-  const void* values;  ///< (row, n, w) at row * row_stride + n * count_stride + w * width_stride.
-  int32_t dtype;
+  const float* values;  ///< (row, n, w) at row * row_stride + n * count_stride + w * width_stride.
   int32_t rows_count;
   int64_t row_stride;
   int64_t count_stride;
@@ -262,8 +256,7 @@ typedef struct TrtAsrCtc {
   TrtAsrDecodeRow* rows;
   int32_t rows_count;
   int32_t vocabulary;
-  const void* log_probs;  ///< (row, frame, class) at row * row_stride + frame * frame_stride + class.
-  int32_t dtype;
+  const float* log_probs;  ///< (row, frame, class) at row * row_stride + frame * frame_stride + class.
   int64_t row_stride;
   int64_t frame_stride;
   int32_t frames_max;      ///< Most frames of a row's range; rows with more are flagged.

@@ -17,15 +17,15 @@ extern "C" {
 #endif
 
 /// Raised with every change of what is declared here.
-#define TRT_ASR_TENSORRT_ABI 3u
+#define TRT_ASR_TENSORRT_ABI 4u
 /// The one symbol of a plug-in: `const TrtAsrPlugin* trt_asr_tensorrt_plugin(void)`.
 #define TRT_ASR_TENSORRT_ENTRY "trt_asr_tensorrt_plugin"
 #define TRT_ASR_RANK_MAX 8
 
 enum { TRT_ASR_LOG_ERROR = 0, TRT_ASR_LOG_WARNING = 1, TRT_ASR_LOG_INFO = 2, TRT_ASR_LOG_VERBOSE = 3 };
 
-/// TensorRT's own messages. Called from any thread, several at once; the plug-in itself writes nowhere.
-/// `write` may be null.
+/// TensorRT's own messages, for whoever wants them all: failures carry their own. Called from any thread,
+/// several at once, up to the end of the process; the plug-in itself writes nowhere. `write` may be null.
 typedef struct TrtAsrLog {
   void* context;
   void (*write)(void* context, int32_t severity, const char* text);
@@ -47,9 +47,9 @@ typedef struct TrtAsrProgress {
   int32_t (*report)(void* context, const char* phase, int32_t done, int32_t steps);
 } TrtAsrProgress;
 
-// CONTRACT: contexts are closed before their engine, engines before their runtime; a plug-in and the
-// libraries handed to it are never unloaded. WHY: TensorRT keeps the first logger it sees for the whole
-// process, and threads of its own.
+// CONTRACT: contexts are closed before their engine; a runtime stays open, and a plug-in and the libraries
+// handed to it are never unloaded. WHY: TensorRT keeps the first logger it sees for the whole process, and
+// threads of its own.
 typedef struct TrtAsrRuntime
     TrtAsrRuntime;  ///< An opened TensorRT library; its functions may be called from several threads.
 typedef struct TrtAsrEngine TrtAsrEngine;    ///< A plan on a GPU. Contexts of one engine may run at once.
@@ -130,13 +130,9 @@ typedef struct TrtAsrTensor {
 typedef struct TrtAsrPlugin {
   uint32_t struct_size;
   uint32_t abi_version;
-  const char* flavour;      ///< "10", "11" or "rtx".
-  int32_t headers_version;  ///< As getInferLibVersion counts: 10.16.1 is 101601, RTX 1.6.1 is 10601.
 
   /// Checks the library's version before anything virtual is called. TRT_ASR_BACKEND_UNAVAILABLE.
   int32_t (*open)(const TrtAsrOpen* given, TrtAsrRuntime** runtime, TrtAsrFailure* failure);
-  void (*close)(TrtAsrRuntime* runtime);
-  int32_t (*library_version)(const TrtAsrRuntime* runtime);
 
   /// TRT_ASR_ENGINE_BUILD with the parser's or builder's own errors, TRT_ASR_CANCELLED,
   /// TRT_ASR_BACKEND_UNAVAILABLE (no parser).

@@ -6,7 +6,6 @@ extern "C" __attribute__((visibility("default"))) const TrtAsrPlugin* trt_asr_te
     TrtAsrPlugin made{};
     made.struct_size = sizeof(TrtAsrPlugin);
     made.abi_version = FAKE_ABI;
-    made.headers_version = 110100;
     return made;
   }();
   return &plugin;

@@ -45,11 +45,6 @@ std::int32_t versions(std::int32_t* driver, std::int32_t* runtime, TrtAsrFailure
   return TRT_ASR_OK;
 }
 
-std::int32_t devices(std::int32_t* count, TrtAsrFailure*) {
-  *count = gpus();
-  return TRT_ASR_OK;
-}
-
 std::int32_t device(std::int32_t index, TrtAsrCudaDevice* out, TrtAsrFailure* failure) {
   if (index < 0 || index >= gpus()) {
     return fail(failure, TRT_ASR_BACKEND_UNAVAILABLE, "device", "one that is there", "%d", index);
@@ -276,7 +271,6 @@ TrtAsrCudaLibrary host_calls() {
   made.struct_size = sizeof made;
   made.abi_version = TRT_ASR_CUDA_ABI;
   made.versions = versions;
-  made.devices = devices;
   made.device = device;
   made.set_device = set_device;
   made.prepare = prepare;

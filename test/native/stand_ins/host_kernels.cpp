@@ -17,8 +17,6 @@ namespace stand_in {
 
 namespace {
 
-using trt_asr::cuda::BFloat;
-using trt_asr::cuda::Half;
 using trt_asr::cuda::HostBlock;
 
 Put put_work = nullptr;
@@ -39,14 +37,6 @@ bool resolve(Pointers&... pointers) {
 
 bool resolve_states(TrtAsrStates& states) {
   return resolve(states.h, states.c, states.predicted);
-}
-
-template <class Launch>
-const char* with_number(std::int32_t dtype, const Launch& launch) {
-  if (dtype == TRT_ASR_F32) launch(float{});
-  if (dtype == TRT_ASR_F16) launch(Half{});
-  if (dtype == TRT_ASR_BF16) launch(BFloat{});
-  return dtype >= TRT_ASR_F32 && dtype <= TRT_ASR_BF16 ? nullptr : "a kernel was given a dtype that is none";
 }
 
 constexpr const char* not_there = "a kernel was given an address that is not there";
@@ -75,26 +65,19 @@ const char* run_gather(TrtAsrGather& args) {
   // The one argument that lies in device memory and holds a device address itself.
   TrtAsrEncoded encoded = *args.encoded;
   if (!resolve(encoded.values)) return not_there;
-  args.encoded = &encoded;
+  TrtAsrGather whole = args;
+  whole.encoded = &encoded;
   HostBlock block{block_threads};
-  const char* wrong = nullptr;
-  const char* outer = with_number(args.encoded_dtype, [&](auto from) {
-    wrong = with_number(args.frames_dtype, [&](auto to) {
-      for (int row = 0; row < args.rows_count; ++row)
-        trt_asr::cuda::gather_row<decltype(from), decltype(to)>(args, row, block);
-    });
-  });
-  return outer != nullptr ? outer : wrong;
+  for (int row = 0; row < args.rows_count; ++row) trt_asr::cuda::gather_row(whole, row, block);
+  return nullptr;
 }
 
 const char* run_decide(TrtAsrDecide& args) {
   if (!resolve(args.rows, args.logits, args.tokens, args.candidates)) return not_there;
   HostBlock block{block_threads};
-  return with_number(args.logits_dtype, [&](auto number) {
-    trt_asr::cuda::DecideShared shared;
-    for (int row = 0; row < args.rows_count; ++row)
-      trt_asr::cuda::decide_row<decltype(number)>(args, row, shared, block);
-  });
+  trt_asr::cuda::DecideShared shared;
+  for (int row = 0; row < args.rows_count; ++row) trt_asr::cuda::decide_row(args, row, shared, block);
+  return nullptr;
 }
 
 const char* run_commit(TrtAsrCommit& args) {
@@ -142,27 +125,23 @@ const char* run_summarize(TrtAsrSummarize& args) {
 const char* run_check(TrtAsrCheck& args) {
   if (!resolve(args.values, args.counts, args.flags)) return not_there;
   HostBlock block{block_threads};
-  return with_number(args.dtype, [&](auto number) {
-    trt_asr::cuda::CheckShared shared;
-    constexpr int parts = 2;
-    for (int row = 0; row < args.rows_count; ++row) {
-      for (int part = 0; part < parts; ++part)
-        trt_asr::cuda::check_row<decltype(number)>(args, row, part, parts, shared, block);
-    }
-  });
+  trt_asr::cuda::CheckShared shared;
+  constexpr int parts = 2;
+  for (int row = 0; row < args.rows_count; ++row) {
+    for (int part = 0; part < parts; ++part) trt_asr::cuda::check_row(args, row, part, parts, shared, block);
+  }
+  return nullptr;
 }
 
 const char* run_ctc(TrtAsrCtc& args) {
   if (!resolve(args.rows, args.log_probs, args.best, args.tokens, args.states)) return not_there;
   HostBlock block{block_threads};
-  return with_number(args.dtype, [&](auto number) {
-    trt_asr::cuda::ChoiceShared shared;
-    for (int row = 0; row < args.rows_count; ++row) {
-      for (int at = 0; at < args.frames_max; ++at)
-        trt_asr::cuda::ctc_best_frame<decltype(number)>(args, row, at, shared, block);
-      trt_asr::cuda::ctc_collapse_row(args, row);
-    }
-  });
+  trt_asr::cuda::ChoiceShared shared;
+  for (int row = 0; row < args.rows_count; ++row) {
+    for (int at = 0; at < args.frames_max; ++at) trt_asr::cuda::ctc_best_frame(args, row, at, shared, block);
+    trt_asr::cuda::ctc_collapse_row(args, row);
+  }
+  return nullptr;
 }
 
 const char* run_log_mel(TrtAsrLogMel& args) {

@@ -264,11 +264,7 @@ TrtAsrPlugin make_plugin() {
   TrtAsrPlugin made{};
   made.struct_size = sizeof made;
   made.abi_version = TRT_ASR_TENSORRT_ABI;
-  made.flavour = is_rtx ? "rtx" : "11";
-  made.headers_version = is_rtx ? 10601 : 110100;
   made.open = open;
-  made.close = [](TrtAsrRuntime* runtime) { delete runtime; };
-  made.library_version = [](const TrtAsrRuntime* runtime) { return runtime->version; };
   made.build = build;
   made.check_plan = check_plan;
   made.load = load;

@@ -106,9 +106,6 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = CUDART_VERSION;
   return cudaSuccess;
 }
-cudaError_t cudaGetDeviceCount(int* count) {
-  return either(cudaErrorNoDevice, calls().devices, count);
-}
 cudaError_t cudaSetDevice(int index) {
   return either(cudaErrorInvalidDevice, calls().set_device, index);
 }

@@ -19,7 +19,6 @@ namespace validate {
 
 using namespace trt_asr;
 using simulation::block_of;
-using simulation::Number;
 using simulation::TestBlock;
 
 namespace {
@@ -59,13 +58,12 @@ Status compare_ctc(Lockstep& lockstep, std::mt19937& random) {
   const auto count = static_cast<std::int32_t>(1 + random() % 9);
   const auto frames = static_cast<std::int32_t>(1 + random() % 24);
   const std::int32_t room = random() % 16 == 0 ? 1 : frames + 1;
-  const Number number{static_cast<std::int32_t>(random() % 3)};
   const auto size = static_cast<std::size_t>(count);
   std::vector<float> values(size * static_cast<std::size_t>(frames) * static_cast<std::size_t>(classes));
   for (float& value : values) value = -static_cast<float>(random() % 6) / 4;
   if (random() % 4 == 0) values[random() % values.size()] = random() % 2 == 0 ? -infinity : std::nanf("");
   const auto rows = lockstep.part<TrtAsrDecodeRow>(size);
-  const auto log_probs = lockstep.part<unsigned char>(values.size() * bytes_of(number));
+  const auto log_probs = lockstep.part(values);
   const auto best = lockstep.part<TrtAsrCtcBest>(size * static_cast<std::size_t>(frames));
   const auto tokens = lockstep.part<TrtAsrToken>(size * static_cast<std::size_t>(room));
   const auto states = lockstep.part<TrtAsrCtcState>(size);
@@ -73,7 +71,6 @@ Status compare_ctc(Lockstep& lockstep, std::mt19937& random) {
   lockstep.tolerant(tokens, offsetof(TrtAsrToken, confidence), sizeof(TrtAsrToken), confidence_tolerance);
   lockstep.tolerant(states, offsetof(TrtAsrCtcState, waiting) + offsetof(TrtAsrToken, confidence),
                     sizeof(TrtAsrCtcState), confidence_tolerance);
-  store_values(number, values, log_probs);
   const std::int32_t cut = static_cast<std::int32_t>(random() % static_cast<std::uint32_t>(frames + 1));
   for (std::int32_t i = 0; i < count; ++i)
     states[static_cast<std::size_t>(i)] = {vocabulary, -1, 0, 0, 0, {}};
@@ -98,17 +95,8 @@ Status compare_ctc(Lockstep& lockstep, std::mt19937& random) {
       return out;
     };
     const auto args = [&](Side side) {
-      return TrtAsrCtc{rows.on(side),
-                       count,
-                       vocabulary,
-                       log_probs.on(side),
-                       number.dtype,
-                       std::int64_t{frames} * classes,
-                       classes,
-                       frames,
-                       room,
-                       best.on(side),
-                       tokens.on(side),
+      return TrtAsrCtc{rows.on(side),  count,  vocabulary, log_probs.on(side), std::int64_t{frames} * classes,
+                       classes,        frames, room,       best.on(side),      tokens.on(side),
                        states.on(side)};
     };
     const TrtAsrMoveRows moved = move(Side::gpu);
@@ -120,9 +108,7 @@ Status compare_ctc(Lockstep& lockstep, std::mt19937& random) {
     cuda::ChoiceShared shared;
     for (std::int32_t i = 0; i < count; ++i) {
       cuda::load_row(moved_on_host, i, block);
-      for (std::int32_t at = 0; at < frames; ++at)
-        number.visit(
-            [&](auto value) { cuda::ctc_best_frame<decltype(value)>(on_host, i, at, shared, block); });
+      for (std::int32_t at = 0; at < frames; ++at) cuda::ctc_best_frame(on_host, i, at, shared, block);
       cuda::ctc_collapse_row(on_host, i);
     }
     TRT_ASR_TRY(lockstep.compare("ctc"));
@@ -135,7 +121,6 @@ Status compare_check(Lockstep& lockstep, std::mt19937& random) {
   const auto frames = static_cast<std::int32_t>(1 + random() % (random() % 8 == 0 ? 300 : 9));
   const auto width = static_cast<std::int32_t>(1 + random() % (random() % 8 == 0 ? 1024 : 7));
   const auto count = static_cast<std::int32_t>(1 + random() % 5);
-  const Number number{static_cast<std::int32_t>(random() % 3)};
   const bool transposed = random() % 2 == 0;
   std::vector<float> values(
       static_cast<std::size_t>(count) * static_cast<std::size_t>(frames) * static_cast<std::size_t>(width),
@@ -144,17 +129,15 @@ Status compare_check(Lockstep& lockstep, std::mt19937& random) {
     const float wrong[] = {infinity, std::nanf(""), -200.0F};
     values[random() % values.size()] = wrong[random() % 3];
   }
-  const auto stored = lockstep.part<unsigned char>(values.size() * bytes_of(number));
+  const auto stored = lockstep.part(values);
   const auto counts = lockstep.part<std::int32_t>(static_cast<std::size_t>(count));
   const auto flags = lockstep.part<std::int32_t>(static_cast<std::size_t>(count));
-  store_values(number, values, stored);
   for (std::int32_t i = 0; i < count; ++i)
     counts[static_cast<std::size_t>(i)] =
         static_cast<std::int32_t>(random() % static_cast<std::uint32_t>(frames + 1));
   TRT_ASR_TRY(lockstep.upload());
   const auto args = [&](Side side) {
     return TrtAsrCheck{stored.on(side),
-                       number.dtype,
                        count,
                        std::int64_t{frames} * width,
                        transposed ? 1 : width,
@@ -169,8 +152,7 @@ Status compare_check(Lockstep& lockstep, std::mt19937& random) {
   const TrtAsrCheck on_host = args(Side::host);
   TestBlock block = block_of(random);
   cuda::CheckShared shared;
-  for (std::int32_t i = 0; i < count; ++i)
-    number.visit([&](auto value) { cuda::check_row<decltype(value)>(on_host, i, 0, 1, shared, block); });
+  for (std::int32_t i = 0; i < count; ++i) cuda::check_row(on_host, i, 0, 1, shared, block);
   return lockstep.compare("check");
 }
 
@@ -197,17 +179,11 @@ Status compare_log_mel(Lockstep& lockstep, std::mt19937& random, int round) {
   std::uniform_real_distribution<float> amplitude(-1, 1);
   for (std::size_t i = 0; i < samples.count; ++i) samples[i] = amplitude(random);
   if (random() % 8 == 0) samples[random() % samples.count] = random() % 2 == 0 ? infinity : std::nanf("");
-  const auto filled = [&](const auto& values) {
-    using Value = std::remove_cvref_t<decltype(values[0])>;
-    const auto part = lockstep.part<Value>(values.size());
-    std::copy(values.begin(), values.end(), part.host);
-    return part;
-  };
-  const auto window = filled(tables.window);
-  const auto cosine = filled(tables.cosine);
-  const auto sine = filled(tables.sine);
-  const auto bands = filled(tables.bands);
-  const auto weights = filled(tables.weights);
+  const auto window = lockstep.part(tables.window);
+  const auto cosine = lockstep.part(tables.cosine);
+  const auto sine = lockstep.part(tables.sine);
+  const auto bands = lockstep.part(tables.bands);
+  const auto weights = lockstep.part(tables.weights);
   const auto signals = lockstep.part<TrtAsrSignalRow>(static_cast<std::size_t>(count));
   const auto flags = lockstep.part<std::int32_t>(static_cast<std::size_t>(count));
   const std::int64_t row_stride = std::int64_t{config.mel_bins} * frames_max;

@@ -50,7 +50,7 @@ class SearchBatch {
     const std::size_t items = count * static_cast<std::size_t>(ahead_);
     tokens_room_ = below(16) == 0 ? 2 : frames_ * network.rules.max_symbols_per_frame;
     for (const PlainMatrix* matrix : matrices()) matrices_.push_back(parts_of(*matrix));
-    embedding_ = filled(network.embedding);
+    embedding_ = lockstep.part(network.embedding);
     rows_ = lockstep.part<TrtAsrDecodeRow>(count);
     slot_tokens_ = lockstep.part<std::int32_t>(count + 1);
     slot_carry_ = lockstep.part<std::int32_t>(count + 1);
@@ -94,14 +94,8 @@ class SearchBatch {
     for (const PlainMatrix& gates : network_.gates) all.push_back(&gates);
     return all;
   }
-  template <class T>
-  [[nodiscard]] Part<T> filled(const std::vector<T>& values) {
-    const auto part = lockstep_.part<T>(values.size());
-    std::copy(values.begin(), values.end(), part.host);
-    return part;
-  }
   [[nodiscard]] MatrixParts parts_of(const PlainMatrix& matrix) {
-    return {filled(matrix.packed), filled(matrix.bias)};
+    return {lockstep_.part(matrix.packed), lockstep_.part(matrix.bias)};
   }
   void draw();
   [[nodiscard]] bool is_close() const;
@@ -159,7 +153,7 @@ TrtAsrMoveRows SearchBatch::move(Side side) const {
   out.rows_count = out.side_rows = out.encoded_rows = rows_count_;
   out.slots_count = rows_count_ + 1;
   out.encoded_frames = frames_;
-  out.dims = {network_.layers, network_.hidden, 4, behind_ != 0 ? 0 : network_.predicted(), 4};
+  out.dims = {network_.layers, network_.hidden, behind_ != 0 ? 0 : network_.predicted()};
   out.slots = {slot_h_.on(side), slot_c_.on(side), slot_predicted_.on(side), network_.hidden,
                std::int64_t{network_.layers} * network_.hidden};
   out.batch = search(side).states;

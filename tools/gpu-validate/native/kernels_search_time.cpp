@@ -120,7 +120,7 @@ void Timing::lay_out() {
   move_.slots_count = 1;
   move_.encoded_rows = 1;
   move_.encoded_frames = frames_room;
-  move_.dims = {e.layers, e.hidden, 4, e.hidden, 4};
+  move_.dims = {e.layers, e.hidden, e.hidden};
   move_.slots = {take<float>(cells), take<float>(cells), take<float>(hidden), e.hidden,
                  static_cast<std::int64_t>(cells)};
   move_.batch = search_.states;
@@ -144,7 +144,7 @@ Status Timing::open() {
                               device_, cuda::Memory::Kind::pinned,
                               std::max(classes * sizeof(float), static_cast<std::size_t>(extents_.rows_max) *
                                                                     sizeof(TrtAsrDecodeRow))));
-  const TrtAsrEncoded encoded{base_ + values, 0, extents_.width, 1};
+  const TrtAsrEncoded encoded{reinterpret_cast<float*>(base_ + values), 0, extents_.width, 1};
   std::memcpy(pinned_.data(), &encoded, sizeof encoded);
   TRT_ASR_TRY(stream_.copy(const_cast<TrtAsrEncoded*>(search_.encoded), pinned_.data(), sizeof encoded));
   TRT_ASR_TRY(stream_.synchronize());

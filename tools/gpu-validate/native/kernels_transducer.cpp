@@ -1,7 +1,8 @@
 // The kernels of the transducer's search, step by step over random batches, hostile ones among them: logits
-// that are no numbers, rows out of range, buffers of tokens that are too small, every dtype and layout.
+// that are no numbers, rows out of range, buffers of tokens that are too small, every layout.
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "engine/abi_error.h"
@@ -12,7 +13,6 @@ namespace validate {
 
 using namespace trt_asr;
 using simulation::block_of;
-using simulation::Number;
 using simulation::TestBlock;
 
 namespace {
@@ -26,7 +26,6 @@ struct Case {
   std::int32_t width = 1;
   std::int32_t tokens_room = 1;
   TrtAsrStateDims dims{};
-  Number logits, encoded, joined;
   bool transposed = false;
   bool hostile = false;
   bool graph = false;
@@ -51,12 +50,7 @@ Case random_case(std::mt19937& random, int round) {
   made.frames = 1 + below(24);
   made.width = large ? 1024 : 1 + below(70);
   made.tokens_room = random() % 16 == 0 ? 1 + below(3) : made.frames * made.symbols_max;
-  const std::int32_t bytes = random() % 2 == 0 ? 2 : 4;
-  made.dims = {1 + below(3), 1 + below(large ? 640 : 40), bytes, random() % 3 == 0 ? 0 : 1 + below(50),
-               random() % 2 == 0 ? 2 : 4};
-  made.logits.dtype = below(3);
-  made.encoded.dtype = below(3);
-  made.joined.dtype = below(3);
+  made.dims = {1 + below(3), 1 + below(large ? 640 : 40), random() % 3 == 0 ? 0 : 1 + below(50)};
   made.transposed = random() % 2 == 0;
   made.hostile = random() % 4 == 0;
   made.graph = random() % 4 == 0;
@@ -65,27 +59,28 @@ Case random_case(std::mt19937& random, int round) {
 
 /// h, c and predicted of some rows.
 struct States {
-  Part<unsigned char> h, c, predicted;
+  Part<float> h, c, predicted;
   std::int64_t layer_stride = 0;
   std::int64_t row_stride = 0;
 
   States(Lockstep& lockstep, const TrtAsrStateDims& dims, std::int32_t rows, bool layers_first) {
     const auto elements = static_cast<std::size_t>(rows) * static_cast<std::size_t>(dims.layers) *
                           static_cast<std::size_t>(dims.width);
-    h = lockstep.part<unsigned char>(elements * static_cast<std::size_t>(dims.state_bytes));
-    c = lockstep.part<unsigned char>(elements * static_cast<std::size_t>(dims.state_bytes));
-    const auto wide =
-        static_cast<std::size_t>(dims.predicted_width) * static_cast<std::size_t>(dims.predicted_bytes);
-    predicted = lockstep.part<unsigned char>(static_cast<std::size_t>(rows) * wide);
+    h = lockstep.part<float>(elements);
+    c = lockstep.part<float>(elements);
+    predicted =
+        lockstep.part<float>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(dims.predicted_width));
     layer_stride = layers_first ? std::int64_t{rows} * dims.width : dims.width;
     row_stride = layers_first ? dims.width : std::int64_t{dims.layers} * dims.width;
   }
   [[nodiscard]] TrtAsrStates on(Side side) const {
     return {h.on(side), c.on(side), predicted.on(side), layer_stride, row_stride};
   }
+  /// Of any bits: nothing is computed with them.
   void draw(std::mt19937& random) const {
-    for (const Part<unsigned char>& part : {h, c, predicted}) {
-      for (std::size_t i = 0; i < part.count; ++i) part[i] = static_cast<unsigned char>(random());
+    for (const Part<float>& part : {h, c, predicted}) {
+      for (std::size_t i = 0; i < part.count; ++i)
+        part[i] = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
     }
   }
 };
@@ -103,12 +98,10 @@ class Batch {
         slot_carry_(lockstep.part<std::int32_t>(count_ + 1)),
         encoded_flags_(lockstep.part<std::int32_t>(count_)),
         tokens_in_(lockstep.part<std::int32_t>(count_)),
-        encoded_(lockstep.part<unsigned char>(count_ * frame_values() * bytes_of(case_.encoded))),
+        encoded_(lockstep.part<float>(count_ * frame_values())),
         encoded_view_(lockstep.part<TrtAsrEncoded>(1)),
-        joined_(lockstep.part<unsigned char>(count_ * static_cast<std::size_t>(case_.width) *
-                                             bytes_of(case_.joined))),
-        logits_(lockstep.part<unsigned char>(count_ * static_cast<std::size_t>(case_.classes()) *
-                                             bytes_of(case_.logits))),
+        joined_(lockstep.part<float>(count_ * static_cast<std::size_t>(case_.width))),
+        logits_(lockstep.part<float>(count_ * static_cast<std::size_t>(case_.classes()))),
         tokens_(lockstep.part<TrtAsrToken>(count_ * static_cast<std::size_t>(case_.tokens_room))),
         unfinished_(lockstep.part<std::int32_t>(1)),
         slots_(lockstep, case_.dims, case_.rows + 1, false),
@@ -148,8 +141,7 @@ class Batch {
     return out;
   }
   [[nodiscard]] TrtAsrGather gather(Side side) const {
-    return {rows_.on(side),      case_.rows,       case_.width,       encoded_view_.on(side),
-            case_.encoded.dtype, joined_.on(side), case_.joined.dtype};
+    return {rows_.on(side), case_.rows, case_.width, encoded_view_.on(side), joined_.on(side)};
   }
   [[nodiscard]] TrtAsrDecide decide(Side side) const {
     TrtAsrDecide out{};
@@ -157,7 +149,6 @@ class Batch {
     out.rows_count = case_.rows;
     out.vocabulary = case_.vocabulary;
     out.logits = logits_.on(side);
-    out.logits_dtype = case_.logits.dtype;
     out.durations_count = static_cast<std::int32_t>(case_.durations.size());
     out.row_stride = case_.classes();
     std::copy(case_.durations.begin(), case_.durations.end(), out.durations);
@@ -180,9 +171,9 @@ class Batch {
   std::size_t count_;
   Part<TrtAsrDecodeRow> rows_;
   Part<std::int32_t> slot_tokens_, slot_carry_, encoded_flags_, tokens_in_;
-  Part<unsigned char> encoded_;
+  Part<float> encoded_;
   Part<TrtAsrEncoded> encoded_view_;
-  Part<unsigned char> joined_, logits_;
+  Part<float> joined_, logits_;
   Part<TrtAsrToken> tokens_;
   Part<std::int32_t> unfinished_;
   States slots_, batch_, next_;
@@ -217,9 +208,8 @@ void Batch::draw() {
   }
   slots_.draw(random_);
   batch_.draw(random_);
-  std::vector<float> values(count_ * frame_values());
-  for (float& value : values) value = static_cast<float>(static_cast<int>(random_() % 2048) - 1024) / 64;
-  store_values(case_.encoded, values, encoded_);
+  for (std::size_t i = 0; i < encoded_.count; ++i)
+    encoded_[i] = static_cast<float>(static_cast<int>(random_() % 2048) - 1024) / 64;
   const auto row_elements = static_cast<std::int64_t>(frame_values());
   const std::int64_t frame_stride = case_.transposed ? 1 : case_.width;
   const std::int64_t width_stride = case_.transposed ? case_.frames : 1;
@@ -228,13 +218,12 @@ void Batch::draw() {
 }
 
 void Batch::draw_logits() {
-  std::vector<float> values(count_ * static_cast<std::size_t>(case_.classes()));
   const bool ties = random_() % 3 == 0;
-  for (float& value : values)
-    value = ties ? static_cast<float>(random_() % 3)
-                 : static_cast<float>(static_cast<int>(random_() % 65536) - 32768) / 4096;
+  for (std::size_t i = 0; i < logits_.count; ++i)
+    logits_[i] = ties ? static_cast<float>(random_() % 3)
+                      : static_cast<float>(static_cast<int>(random_() % 65536) - 32768) / 4096;
   for (std::size_t row = 0; row < count_; ++row) {
-    float* const logits = values.data() + row * static_cast<std::size_t>(case_.classes());
+    float* const logits = logits_.host + row * static_cast<std::size_t>(case_.classes());
     if (random_() % 2 == 0) logits[case_.vocabulary] = 9;
     if (!case_.hostile || random_() % 32 != 0) continue;
     constexpr float infinity = std::numeric_limits<float>::infinity();
@@ -246,7 +235,6 @@ void Batch::draw_logits() {
       logits[random_() % static_cast<std::uint32_t>(case_.classes())] = wrong[kind];
     }
   }
-  store_values(case_.logits, values, logits_);
 }
 
 void Batch::step_on_host() {
@@ -256,11 +244,8 @@ void Batch::step_on_host() {
   const TrtAsrCommit committed = commit(Side::host);
   cuda::DecideShared shared;
   for (std::int32_t i = 0; i < case_.rows; ++i) {
-    case_.encoded.visit([&](auto from) {
-      case_.joined.visit(
-          [&](auto to) { cuda::gather_row<decltype(from), decltype(to)>(gathered, i, block); });
-    });
-    case_.logits.visit([&](auto number) { cuda::decide_row<decltype(number)>(decided, i, shared, block); });
+    cuda::gather_row(gathered, i, block);
+    cuda::decide_row(decided, i, shared, block);
     cuda::commit_row(committed, i, block);
   }
   cuda::SummaryShared summary_shared;
@@ -297,7 +282,7 @@ Status Batch::run() {
     draw_logits();
     next_.draw(random_);
     TRT_ASR_TRY(lockstep_.upload(logits_));
-    for (const Part<unsigned char>& part : {next_.h, next_.c, next_.predicted})
+    for (const Part<float>& part : {next_.h, next_.c, next_.predicted})
       if (part.count != 0) TRT_ASR_TRY(lockstep_.upload(part));
     TRT_ASR_TRY(case_.graph ? lockstep_.stream().launch(graph) : launch_step());
     step_on_host();

@@ -3,6 +3,7 @@
 // a launch on the GPU, and afterwards every byte is compared. What lies between the parts is compared too, so
 // that a write beside a part shows.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -42,6 +43,13 @@ class Lockstep {
   [[nodiscard]] Part<T> part(std::size_t count) {
     const std::size_t offset = take(count * sizeof(T));
     return {reinterpret_cast<T*>(host_.get() + offset), reinterpret_cast<T*>(gpu_.data() + offset), count};
+  }
+  /// A part of these values.
+  template <class T>
+  [[nodiscard]] Part<T> part(const std::vector<T>& values) {
+    const Part<T> made = part<T>(values.size());
+    std::copy(values.begin(), values.end(), made.host);
+    return made;
   }
   /// What a part has on the GPU instead, pointers for instance; it is not compared.
   template <class T>
@@ -121,15 +129,5 @@ struct SearchCases {
 [[nodiscard]] Status compare_check(Lockstep& lockstep, std::mt19937& random);
 [[nodiscard]] Status compare_log_mel(Lockstep& lockstep, std::mt19937& random, int round);
 [[nodiscard]] Status compare_moves(Lockstep& lockstep, std::mt19937& random);
-
-/// Values in a part of bytes, in a dtype.
-template <class Values>
-void store_values(const simulation::Number& number, const Values& values, const Part<unsigned char>& part) {
-  const auto bytes = number.stored(values);
-  std::memcpy(part.host, bytes.data(), bytes.size());
-}
-[[nodiscard]] inline std::size_t bytes_of(const simulation::Number& number) {
-  return number.dtype == TRT_ASR_F32 ? 4 : 2;
-}
 
 }  // namespace validate

@@ -11,10 +11,10 @@ struct CheckShared {
 };
 
 /// Body of check: block `part` of `parts` of a row.
-template <class Number, class Block>
+template <class Block>
 TRT_ASR_DEVICE void check_row(const TrtAsrCheck& args, int row, int part, int parts, CheckShared& shared,
                               Block& block) {
-  const Number* values = static_cast<const Number*>(args.values) + row * args.row_stride;
+  const float* values = args.values + row * args.row_stride;
   // A count that is out of range was not written by us; what lies within is still looked at.
   const int32_t count = args.counts[row] < args.counts_max ? args.counts[row] : args.counts_max;
   const int64_t elements = static_cast<int64_t>(count) * args.width;
@@ -22,8 +22,7 @@ TRT_ASR_DEVICE void check_row(const TrtAsrCheck& args, int row, int part, int pa
     int32_t flags = 0;
     const int64_t step = static_cast<int64_t>(parts) * block.threads();
     for (int64_t i = static_cast<int64_t>(part) * block.threads() + thread; i < elements; i += step) {
-      const float value =
-          to_float(values[i / args.width * args.count_stride + i % args.width * args.width_stride]);
+      const float value = values[i / args.width * args.count_stride + i % args.width * args.width_stride];
       if (!is_finite(value)) flags |= TRT_ASR_FLAG_ENCODED_NOT_FINITE;
     }
     shared.flags[thread] = flags;

@@ -29,21 +29,21 @@ struct ChoiceShared {
 /// Leaves in element 0 of `shared` the first maximum of logits[0 ... tokens_count), that of the
 /// `durations_count` logits behind them, and whether all are finite. The maxima mean nothing when they are
 /// not.
-template <class Number, class Block>
-TRT_ASR_DEVICE void choose(const Number* logits, int tokens_count, int durations_count, ChoiceShared& shared,
+template <class Block>
+TRT_ASR_DEVICE void choose(const float* logits, int tokens_count, int durations_count, ChoiceShared& shared,
                            Block& block) {
   block.each([&](int thread) {
     Best token{0, -1};
     int32_t finite = 1;
     for (int c = thread; c < tokens_count; c += block.threads()) {
-      const float value = to_float(logits[c]);
+      const float value = logits[c];
       finite &= is_finite(value) ? 1 : 0;
       // Rising indices: only what is larger replaces the first.
       if (token.index < 0 || value > token.value) token = {value, c};
     }
     Best duration{0, -1};
     for (int k = thread; k < durations_count; k += block.threads()) {
-      const float value = to_float(logits[tokens_count + k]);
+      const float value = logits[tokens_count + k];
       finite &= is_finite(value) ? 1 : 0;
       if (duration.index < 0 || value > duration.value) duration = {value, k};
     }
@@ -60,13 +60,13 @@ TRT_ASR_DEVICE void choose(const Number* logits, int tokens_count, int durations
 
 /// Leaves in shared.sums[0] the sum of exp(logit - highest), as decode_rules.cpp has it: exponents in
 /// float32, the sum in double.
-template <class Number, class Block>
-TRT_ASR_DEVICE void sum_exponents(const Number* logits, int tokens_count, float highest, ChoiceShared& shared,
+template <class Block>
+TRT_ASR_DEVICE void sum_exponents(const float* logits, int tokens_count, float highest, ChoiceShared& shared,
                                   Block& block) {
   block.each([&](int thread) {
     double sum = 0;
     for (int c = thread; c < tokens_count; c += block.threads())
-      sum += static_cast<double>(expf(to_float(logits[c]) - highest));
+      sum += static_cast<double>(expf(logits[c] - highest));
     shared.sums[thread] = sum;
   });
   reduce(block, [&](int into, int from) { shared.sums[into] += shared.sums[from]; });

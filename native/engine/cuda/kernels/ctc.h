@@ -8,14 +8,14 @@
 namespace trt_asr::cuda {
 
 /// Body of the first kernel: one block a frame; `at` counts from the row's frame_begin.
-template <class Number, class Block>
+template <class Block>
 TRT_ASR_DEVICE void ctc_best_frame(const TrtAsrCtc& args, int index, int at, ChoiceShared& shared,
                                    Block& block) {
   const TrtAsrDecodeRow& row = args.rows[index];
   // Nobody writes the row in this kernel, so every thread leaves here or none does.
   if (row.flags != 0 || at >= row.frame_end - row.frame_begin) return;
-  const Number* log_probs = static_cast<const Number*>(args.log_probs) + row.encoded_row * args.row_stride +
-                            (row.frame_begin + at) * args.frame_stride;
+  const float* log_probs =
+      args.log_probs + row.encoded_row * args.row_stride + (row.frame_begin + at) * args.frame_stride;
   const int classes = args.vocabulary + 1;
   choose(log_probs, classes, 0, shared, block);
   const Best best = shared.tokens[0];

@@ -34,13 +34,14 @@ struct FrameFft {
     return out;
   }
 
-  /// Butterfly b of the pass over groups of `length`: two elements that no other butterfly of the pass
-  /// touches.
-  TRT_ASR_DEVICE void butterfly(int b, int length) const {
-    const int leg = length / 2;
-    const int low = b / leg * length + b % leg;
+  /// Butterfly b of a pass, whose groups have two legs of 1 << pass elements: two of them that no other
+  /// butterfly of the pass touches.
+  TRT_ASR_DEVICE void butterfly(int b, int pass) const {
+    const int leg = 1 << pass;
+    const int within = b & (leg - 1);
+    const int low = (b - within) * 2 + within;
     const int high = low + leg;
-    const int root = b % leg * (args.fft_samples / length);
+    const int root = within << (passes - pass);
     const double w_re = args.cosine[root];
     const double w_im = args.sine[root];
     const double re = real[high] * w_re - imaginary[high] * w_im;
@@ -116,9 +117,9 @@ TRT_ASR_DEVICE void log_mel_frame(const TrtAsrLogMel& args, int row, int t, doub
   while (1 << passes < half) ++passes;
   const FrameFft fft{args, work, work + half + 1, half, passes};
   load_frame(fft, row, t, block);
-  for (int length = 2; length <= half; length *= 2) {
+  for (int pass = 0; pass < passes; ++pass) {
     block.each([&](int thread) {
-      for (int b = thread; b < half / 2; b += block.threads()) fft.butterfly(b, length);
+      for (int b = thread; b < half / 2; b += block.threads()) fft.butterfly(b, pass);
     });
   }
   block.each([&](int thread) {

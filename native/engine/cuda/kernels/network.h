@@ -37,8 +37,7 @@ TRT_ASR_DEVICE inline int64_t state_at(const TrtAsrSearch& args, int layer, int 
   return layer * args.states.layer_stride + state_row(args, index, side) * args.states.row_stride;
 }
 TRT_ASR_DEVICE inline float* predicted_at(const TrtAsrSearch& args, int index, int side) {
-  return static_cast<float*>(args.states.predicted) +
-         state_row(args, index, side) * predicted_width(args.network);
+  return args.states.predicted + state_row(args, index, side) * predicted_width(args.network);
 }
 
 /// The row of a batch that has a label to be renewed with, or null.
@@ -84,7 +83,7 @@ TRT_ASR_DEVICE void project_frames(const TrtAsrSearch& args, int tile, int group
   block.each([&](int thread) {
     const TrtAsrDecodeRow& row = args.rules.rows[index];
     const TrtAsrEncoded& encoded = *args.encoded;
-    const float* values = static_cast<const float*>(encoded.values) + row.encoded_row * encoded.row_stride;
+    const float* values = encoded.values + row.encoded_row * encoded.row_stride;
     // Neighbouring threads read neighbouring numbers.
     const bool frames_lie_close = encoded.frame_stride < encoded.width_stride;
     const int32_t length = memory.length();
@@ -115,7 +114,7 @@ TRT_ASR_DEVICE void copy_frames(const TrtAsrSearch& args, int group, int index, 
   block.each([&](int thread) {
     const TrtAsrDecodeRow& row = args.rules.rows[index];
     const TrtAsrEncoded& encoded = *args.encoded;
-    const float* values = static_cast<const float*>(encoded.values) + row.encoded_row * encoded.row_stride;
+    const float* values = encoded.values + row.encoded_row * encoded.row_stride;
     const int32_t width = joint_width(args.network);
     for (int64_t at = wanted.begin; at < wanted.end; ++at) {
       for (int32_t j = thread; j < width; j += block.threads())
@@ -148,7 +147,7 @@ TRT_ASR_DEVICE inline LstmInput lstm_input(const TrtAsrSearch& args, int layer, 
   const int at = wanted ? index : 0;
   const TrtAsrDecodeRow& row = args.rules.rows[at];
   const TrtAsrNetwork& network = args.network;
-  const float* const h = static_cast<const float*>(args.states.h);
+  const float* const h = args.states.h;
   const float* const own = h + state_at(args, layer, at, row.side ^ 1);
   if (layer > 0) return {h + state_at(args, layer - 1, at, row.side), own - network.width, wanted, true};
   const int32_t token = row.last_token;
@@ -167,8 +166,8 @@ TRT_ASR_DEVICE void lstm_tile(const TrtAsrSearch& args, int layer, int tile, int
   const TrtAsrMatrix& matrix = network.gates[layer];
   const TileMemory<items> memory{shared, matrix.inputs};
   EarlyGroups<Number, items> early(matrix, tile);
-  float* const h = static_cast<float*>(args.states.h);
-  float* const c = static_cast<float*>(args.states.c);
+  float* const h = args.states.h;
+  float* const c = args.states.c;
   block.each([&](int thread) {
     const int32_t x_width = layer == 0 ? network.embedding_width : network.width;
     LstmInput inputs[items];
@@ -234,8 +233,7 @@ TRT_ASR_DEVICE void project_rows(const TrtAsrSearch& args, Projection which, int
       const TrtAsrDecodeRow* row = labelled(args, index);
       from[item] = row == nullptr ? nullptr
                    : to_joint     ? predicted_at(args, index, row->side)
-                                  : static_cast<const float*>(args.states.h) +
-                                    state_at(args, args.network.layers - 1, index, row->side);
+                                  : args.states.h + state_at(args, args.network.layers - 1, index, row->side);
     }
     fill_vectors(memory, early, thread, block,
                  [&](int item, int32_t k) { return from[item] == nullptr ? 0.0F : from[item][k]; });

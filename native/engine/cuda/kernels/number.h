@@ -1,5 +1,5 @@
 #pragma once
-// Numbers as engines give them, read and written as float.
+// Numbers as weights have them, read and written as float.
 
 #include <stdint.h>
 #include <string.h>

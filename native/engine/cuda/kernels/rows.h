@@ -2,7 +2,7 @@
 // Rows of a decode batch: their state in and out of the slots, and how many still have something to do.
 
 #include "engine/cuda/cuda_kernels_abi.h"
-#include "engine/cuda/kernels/number.h"
+#include "engine/cuda/kernels/block.h"
 
 namespace trt_asr::cuda {
 
@@ -24,41 +24,21 @@ struct RowMove {
   int32_t to_row;
 };
 
-template <class Word>
-TRT_ASR_DEVICE void copy_layers(const TrtAsrStateDims& dims, const RowMove& move, int thread, int threads) {
+/// Copies what a row's state is made of; one thread's part.
+TRT_ASR_DEVICE inline void copy_state(const TrtAsrStateDims& dims, const RowMove& move, int thread,
+                                      int threads) {
   for (int32_t layer = 0; layer < dims.layers; ++layer) {
     const int64_t from = layer * move.from.layer_stride + move.from_row * move.from.row_stride;
     const int64_t to = layer * move.to.layer_stride + move.to_row * move.to.row_stride;
     for (int32_t i = thread; i < dims.width; i += threads) {
-      static_cast<Word*>(move.to.h)[to + i] = static_cast<const Word*>(move.from.h)[from + i];
-      static_cast<Word*>(move.to.c)[to + i] = static_cast<const Word*>(move.from.c)[from + i];
+      move.to.h[to + i] = move.from.h[from + i];
+      move.to.c[to + i] = move.from.c[from + i];
     }
   }
-}
-
-template <class Word>
-TRT_ASR_DEVICE void copy_predicted(const TrtAsrStateDims& dims, const RowMove& move, int thread,
-                                   int threads) {
   const int64_t from = static_cast<int64_t>(move.from_row) * dims.predicted_width;
   const int64_t to = static_cast<int64_t>(move.to_row) * dims.predicted_width;
   for (int32_t i = thread; i < dims.predicted_width; i += threads)
-    static_cast<Word*>(move.to.predicted)[to + i] = static_cast<const Word*>(move.from.predicted)[from + i];
-}
-
-/// Copies bit for bit what a row's state is made of.
-TRT_ASR_DEVICE inline void copy_state(const TrtAsrStateDims& dims, const RowMove& move, int thread,
-                                      int threads) {
-  if (dims.state_bytes == 2) {
-    copy_layers<uint16_t>(dims, move, thread, threads);
-  } else {
-    copy_layers<uint32_t>(dims, move, thread, threads);
-  }
-  if (dims.predicted_width == 0) return;
-  if (dims.predicted_bytes == 2) {
-    copy_predicted<uint16_t>(dims, move, thread, threads);
-  } else {
-    copy_predicted<uint32_t>(dims, move, thread, threads);
-  }
+    move.to.predicted[to + i] = move.from.predicted[from + i];
 }
 
 TRT_ASR_DEVICE inline bool is_in_range(const TrtAsrMoveRows& args, const TrtAsrDecodeRow& row) {

@@ -8,17 +8,16 @@
 namespace trt_asr::cuda {
 
 /// Body of gather: one block a row.
-template <class From, class To, class Block>
+template <class Block>
 TRT_ASR_DEVICE void gather_row(const TrtAsrGather& args, int index, Block& block) {
-  To* frame_D = static_cast<To*>(args.frames) + static_cast<int64_t>(index) * args.width;
+  float* frame_D = args.frames + static_cast<int64_t>(index) * args.width;
   block.each([&](int thread) {
     const TrtAsrDecodeRow& row = args.rows[index];
     const TrtAsrEncoded& encoded = *args.encoded;
-    const From* values = static_cast<const From*>(encoded.values);
     const bool wanted = is_unfinished(row);
     const int64_t first = row.encoded_row * encoded.row_stride + row.frame * encoded.frame_stride;
     for (int32_t d = thread; d < args.width; d += block.threads())
-      store(frame_D + d, wanted ? to_float(values[first + d * encoded.width_stride]) : 0.0F);
+      frame_D[d] = wanted ? encoded.values[first + d * encoded.width_stride] : 0.0F;
   });
 }
 
@@ -72,7 +71,7 @@ TRT_ASR_DEVICE inline void take_step(const TrtAsrDecide& args, int index, const 
 }
 
 /// Body of decide: one block a row.
-template <class Number, class Block>
+template <class Block>
 TRT_ASR_DEVICE void decide_row(const TrtAsrDecide& args, int index, DecideShared& shared, Block& block) {
   block.each([&](int thread) {
     if (thread != 0) return;
@@ -84,7 +83,7 @@ TRT_ASR_DEVICE void decide_row(const TrtAsrDecide& args, int index, DecideShared
     shared.choice.sums[0] = 0;
   });
   if (shared.wanted == 0) return;
-  const Number* logits = static_cast<const Number*>(args.logits) + index * args.row_stride;
+  const float* logits = args.logits + index * args.row_stride;
   const int tokens_count = args.vocabulary + 1;
   ChoiceShared& choice = shared.choice;
   choose(logits, tokens_count, args.durations_count, choice, block);

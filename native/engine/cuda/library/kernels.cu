@@ -36,17 +36,15 @@ __global__ void __launch_bounds__(threads_max)
   store_row(args, blockIdx.x, block);
 }
 
-template <class From, class To>
 __global__ void __launch_bounds__(threads_max) gather_kernel(const __grid_constant__ TrtAsrGather args) {
   DeviceBlock block;
-  gather_row<From, To>(args, blockIdx.x, block);
+  gather_row(args, blockIdx.x, block);
 }
 
-template <class Number>
 __global__ void __launch_bounds__(threads_max) decide_kernel(const __grid_constant__ TrtAsrDecide args) {
   __shared__ DecideShared shared;
   DeviceBlock block;
-  decide_row<Number>(args, blockIdx.x, shared, block);
+  decide_row(args, blockIdx.x, shared, block);
 }
 
 __global__ void __launch_bounds__(threads_max) commit_kernel(const __grid_constant__ TrtAsrCommit args) {
@@ -61,18 +59,16 @@ __global__ void __launch_bounds__(threads_max)
   summarize_rows(args, shared, block);
 }
 
-template <class Number>
 __global__ void __launch_bounds__(threads_max) check_kernel(const __grid_constant__ TrtAsrCheck args) {
   __shared__ CheckShared shared;
   DeviceBlock block;
-  check_row<Number>(args, blockIdx.y, blockIdx.x, gridDim.x, shared, block);
+  check_row(args, blockIdx.y, blockIdx.x, gridDim.x, shared, block);
 }
 
-template <class Number>
 __global__ void __launch_bounds__(threads_max) ctc_best_kernel(const __grid_constant__ TrtAsrCtc args) {
   __shared__ ChoiceShared shared;
   DeviceBlock block;
-  ctc_best_frame<Number>(args, blockIdx.y, blockIdx.x, shared, block);
+  ctc_best_frame(args, blockIdx.y, blockIdx.x, shared, block);
 }
 
 __global__ void __launch_bounds__(collapse_threads)
@@ -98,10 +94,6 @@ __global__ void __launch_bounds__(threads_max) move_bytes_kernel(const __grid_co
   move_part(args.moves[blockIdx.y], blockIdx.x, gridDim.x, block);
 }
 
-bool is_word(int32_t bytes) noexcept {
-  return bytes == 2 || bytes == 4;
-}
-
 int32_t check_rows_count(int32_t rows_count, const char* field, TrtAsrFailure* failure) noexcept {
   TRT_ASR_LAUNCH_REQUIRE(rows_count >= 1 && rows_count <= rows_count_max, field, "1 to 65535", rows_count);
   return TRT_ASR_OK;
@@ -111,11 +103,8 @@ int32_t check_dims(const TrtAsrStateDims& dims, TrtAsrFailure* failure) noexcept
   TRT_ASR_LAUNCH_REQUIRE(dims.layers >= 0, "dims.layers", "at least 0", dims.layers);
   if (dims.layers == 0) return TRT_ASR_OK;
   TRT_ASR_LAUNCH_REQUIRE(dims.width >= 1, "dims.width", "at least 1", dims.width);
-  TRT_ASR_LAUNCH_REQUIRE(is_word(dims.state_bytes), "dims.state_bytes", "2 or 4", dims.state_bytes);
   TRT_ASR_LAUNCH_REQUIRE(dims.predicted_width >= 0, "dims.predicted_width", "at least 0",
                          dims.predicted_width);
-  TRT_ASR_LAUNCH_REQUIRE(dims.predicted_width == 0 || is_word(dims.predicted_bytes), "dims.predicted_bytes",
-                         "2 or 4", dims.predicted_bytes);
   return TRT_ASR_OK;
 }
 
@@ -127,13 +116,7 @@ int32_t check_move(const TrtAsrMoveRows& given, TrtAsrFailure* failure) noexcept
                          "0, or rows_count or more", side_rows);
   TRT_ASR_LAUNCH_REQUIRE(given.behind == 0 || (given.behind == 1 && side_rows != 0), "move_rows.behind",
                          "0, or 1 where there are side_rows", given.behind);
-  if (const int32_t code = check_dims(given.dims, failure); code != 0 || side_rows == 0) return code;
-  const TrtAsrStateDims& dims = given.dims;
-  TRT_ASR_LAUNCH_REQUIRE(dims.state_bytes == 4, "dims.state_bytes", "4 where there are side_rows",
-                         dims.state_bytes);
-  TRT_ASR_LAUNCH_REQUIRE(dims.predicted_width == 0 || dims.predicted_bytes == 4, "dims.predicted_bytes",
-                         "4 where there are side_rows", dims.predicted_bytes);
-  return TRT_ASR_OK;
+  return check_dims(given.dims, failure);
 }
 
 int32_t load_rows(const TrtAsrMoveRows* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
@@ -152,13 +135,8 @@ int32_t gather(const TrtAsrGather* given, TrtAsrStream stream, TrtAsrFailure* fa
   if (const int32_t code = check_rows_count(given->rows_count, "gather.rows_count", failure); code != 0)
     return code;
   TRT_ASR_LAUNCH_REQUIRE(given->width >= 1, "gather.width", "at least 1", given->width);
-  return with_number(given->encoded_dtype, "gather.encoded_dtype", failure, [&](auto from) noexcept {
-    return with_number(given->frames_dtype, "gather.frames_dtype", failure, [&](auto to) noexcept {
-      gather_kernel<decltype(from), decltype(to)>
-          <<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
-      return launched("kernel gather", failure);
-    });
-  });
+  gather_kernel<<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel gather", failure);
 }
 
 int32_t decide(const TrtAsrDecide* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
@@ -175,10 +153,8 @@ int32_t decide(const TrtAsrDecide* given, TrtAsrStream stream, TrtAsrFailure* fa
   TRT_ASR_LAUNCH_REQUIRE(given->row_stride >= int64_t{given->vocabulary} + 1 + durations, "decide.row_stride",
                          "V + 1 + K or more", given->row_stride);
   TRT_ASR_LAUNCH_REQUIRE(given->tokens_room >= 0, "decide.tokens_room", "at least 0", given->tokens_room);
-  return with_number(given->logits_dtype, "decide.logits_dtype", failure, [&](auto number) noexcept {
-    decide_kernel<decltype(number)><<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
-    return launched("kernel decide", failure);
-  });
+  decide_kernel<<<given->rows_count, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel decide", failure);
 }
 
 int32_t commit(const TrtAsrCommit* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
@@ -205,10 +181,8 @@ int32_t check(const TrtAsrCheck* given, TrtAsrStream stream, TrtAsrFailure* fail
   const int64_t wanted = (int64_t{given->counts_max} * given->width + share - 1) / share;
   const int64_t parts = wanted < 1 ? 1 : wanted > check_parts_max ? check_parts_max : wanted;
   const dim3 grid(static_cast<unsigned>(parts), static_cast<unsigned>(given->rows_count));
-  return with_number(given->dtype, "check.dtype", failure, [&](auto number) noexcept {
-    check_kernel<decltype(number)><<<grid, threads_max, 0, stream_of(stream)>>>(*given);
-    return launched("kernel check", failure);
-  });
+  check_kernel<<<grid, threads_max, 0, stream_of(stream)>>>(*given);
+  return launched("kernel check", failure);
 }
 
 int32_t ctc(const TrtAsrCtc* given, TrtAsrStream stream, TrtAsrFailure* failure) noexcept {
@@ -218,11 +192,8 @@ int32_t ctc(const TrtAsrCtc* given, TrtAsrStream stream, TrtAsrFailure* failure)
   TRT_ASR_LAUNCH_REQUIRE(given->frames_max >= 1, "ctc.frames_max", "at least 1", given->frames_max);
   TRT_ASR_LAUNCH_REQUIRE(given->tokens_room >= 0, "ctc.tokens_room", "at least 0", given->tokens_room);
   const dim3 grid(static_cast<unsigned>(given->frames_max), static_cast<unsigned>(given->rows_count));
-  const int32_t best = with_number(given->dtype, "ctc.dtype", failure, [&](auto number) noexcept {
-    ctc_best_kernel<decltype(number)><<<grid, threads_max, 0, stream_of(stream)>>>(*given);
-    return launched("kernel ctc_best", failure);
-  });
-  if (best != TRT_ASR_OK) return best;
+  ctc_best_kernel<<<grid, threads_max, 0, stream_of(stream)>>>(*given);
+  if (const int32_t code = launched("kernel ctc_best", failure); code != 0) return code;
   const int blocks = (given->rows_count + collapse_threads - 1) / collapse_threads;
   ctc_collapse_kernel<<<blocks, collapse_threads, 0, stream_of(stream)>>>(*given);
   return launched("kernel ctc_collapse", failure);
@@ -273,13 +244,9 @@ int32_t move_bytes(const TrtAsrMoves* given, TrtAsrStream stream, TrtAsrFailure*
 
 int32_t prepare(TrtAsrFailure* failure) noexcept {
   const cudaError_t error =
-      load_all(load_rows_kernel, store_rows_kernel, commit_kernel, summarize_kernel, ctc_collapse_kernel,
-               log_mel_kernel, normalize_kernel, gather_kernel<float, float>, gather_kernel<float, Half>,
-               gather_kernel<float, BFloat>, gather_kernel<Half, float>, gather_kernel<Half, Half>,
-               gather_kernel<Half, BFloat>, gather_kernel<BFloat, float>, gather_kernel<BFloat, Half>,
-               gather_kernel<BFloat, BFloat>, decide_kernel<float>, decide_kernel<Half>,
-               decide_kernel<BFloat>, check_kernel<float>, check_kernel<Half>, check_kernel<BFloat>,
-               ctc_best_kernel<float>, ctc_best_kernel<Half>, ctc_best_kernel<BFloat>, move_bytes_kernel);
+      load_all(load_rows_kernel, store_rows_kernel, gather_kernel, decide_kernel, commit_kernel,
+               summarize_kernel, check_kernel, ctc_best_kernel, ctc_collapse_kernel, log_mel_kernel,
+               normalize_kernel, move_bytes_kernel);
   return report(error != cudaSuccess ? error : prepare_search(), "CUDA kernels", failure);
 }
 

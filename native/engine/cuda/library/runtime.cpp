@@ -31,14 +31,6 @@ int32_t versions(int32_t* driver, int32_t* runtime, TrtAsrFailure* failure) noex
   return report(cudaRuntimeGetVersion(runtime), "CUDA runtime version", failure);
 }
 
-int32_t devices(int32_t* count, TrtAsrFailure* failure) noexcept {
-  *count = 0;
-  cudaError_t error = cudaGetDeviceCount(count);
-  if (error == cudaSuccess && *count == 0) error = cudaErrorNoDevice;
-  if (error != cudaSuccess) *count = 0;
-  return report(error, "CUDA devices", failure);
-}
-
 cudaError_t read_attribute(int32_t* out, cudaDeviceAttr attribute, int32_t index) noexcept {
   return cudaDeviceGetAttribute(out, attribute, index);
 }
@@ -183,7 +175,6 @@ void graph_destroy(TrtAsrGraph graph) noexcept {
 
 void add_runtime(TrtAsrCudaLibrary& library) noexcept {
   library.versions = versions;
-  library.devices = devices;
   library.device = device;
   library.set_device = set_device;
   library.device_alloc = device_alloc;

@@ -27,14 +27,6 @@ std::int32_t entry_open(const TrtAsrOpen* given, TrtAsrRuntime** runtime, TrtAsr
   });
 }
 
-void entry_close(TrtAsrRuntime* runtime) noexcept {
-  delete runtime;
-}
-
-std::int32_t entry_library_version(const TrtAsrRuntime* runtime) noexcept {
-  return runtime == nullptr ? 0 : runtime->library.version;
-}
-
 std::int32_t entry_build(TrtAsrRuntime* runtime, const TrtAsrBuild* given, TrtAsrFailure* failure) noexcept {
   return guarded(failure, [&] {
     if (runtime == nullptr) return fail_null(failure, "runtime");
@@ -153,30 +145,11 @@ std::int32_t entry_enqueue(TrtAsrContext* context, void* stream, TrtAsrFailure* 
 extern "C" __attribute__((visibility("default"))) const TrtAsrPlugin* trt_asr_tensorrt_plugin(void) {
   using namespace trt_asr::trt;
   static constexpr TrtAsrPlugin plugin = {
-      sizeof(TrtAsrPlugin),
-      TRT_ASR_TENSORRT_ABI,
-      flavour,
-      headers_version,
-      entry_open,
-      entry_close,
-      entry_library_version,
-      entry_build,
-      entry_check_plan,
-      entry_load,
-      entry_unload,
-      entry_tensors_count,
-      entry_tensor,
-      entry_context_bytes,
-      entry_runtime_cache,
-      entry_inspect,
-      entry_open_context,
-      entry_close_context,
-      entry_needed_bytes,
-      entry_set_memory,
-      entry_set_shape,
-      entry_set_address,
-      entry_output_shape,
-      entry_enqueue,
+      sizeof(TrtAsrPlugin), TRT_ASR_TENSORRT_ABI, entry_open,          entry_build,
+      entry_check_plan,     entry_load,           entry_unload,        entry_tensors_count,
+      entry_tensor,         entry_context_bytes,  entry_runtime_cache, entry_inspect,
+      entry_open_context,   entry_close_context,  entry_needed_bytes,  entry_set_memory,
+      entry_set_shape,      entry_set_address,    entry_output_shape,  entry_enqueue,
   };
   return &plugin;
 }

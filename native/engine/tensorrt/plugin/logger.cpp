@@ -1,9 +1,7 @@
 #include "engine/tensorrt/plugin/logger.h"
 
 #include <cstring>
-#include <memory>
 #include <string_view>
-#include <vector>
 
 namespace trt_asr::trt {
 
@@ -24,36 +22,19 @@ std::int32_t severity_of(nvinfer1::ILogger::Severity severity) noexcept {
   }
 }
 
-struct Pool {
-  std::mutex mutex;
-  std::vector<Logger*> free;
-};
-
-Pool& pool() {
-  static Pool& all = *new Pool;
-  return all;
-}
-
 }  // namespace
-
-void Logger::attach(const TrtAsrLog& log) noexcept {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  log_ = log;
-}
 
 void Logger::log(Severity severity, const char* text) noexcept {
   if (text == nullptr) return;
   const std::int32_t level = severity_of(severity);
-  TrtAsrLog to{};
   try {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (level == TRT_ASR_LOG_ERROR) keep(errors_, text);
     if (level == TRT_ASR_LOG_WARNING || level == TRT_ASR_LOG_INFO) keep(notes_, text);
-    to = log_;
   } catch (...) {
     return;
   }
-  if (to.write != nullptr) to.write(to.context, level, text);
+  if (log_.write != nullptr) log_.write(log_.context, level, text);
 }
 
 void Logger::keep(Ring& ring, const char* text) noexcept {
@@ -100,31 +81,6 @@ std::string Logger::errors(std::uint64_t mark) const {
 
 std::string Logger::notes(std::uint64_t mark) const {
   return collect(notes_, mark);
-}
-
-Logger& take_logger(const TrtAsrLog& log) {
-  Pool& all = pool();
-  const std::lock_guard<std::mutex> lock(all.mutex);
-  if (all.free.empty()) {
-    // Room to give it back is claimed now, so that giving back cannot fail.
-    all.free.reserve(all.free.capacity() + 1);
-    all.free.push_back(new Logger);
-  }
-  Logger* logger = all.free.back();
-  all.free.pop_back();
-  logger->attach(log);
-  return *logger;
-}
-
-void give_back_logger(Logger& logger) noexcept {
-  logger.detach();
-  try {
-    Pool& all = pool();
-    const std::lock_guard<std::mutex> lock(all.mutex);
-    all.free.push_back(&logger);
-  } catch (...) {
-    // CONTRACT: a logger that finds no way back is lost, never destroyed.
-  }
 }
 
 }  // namespace trt_asr::trt

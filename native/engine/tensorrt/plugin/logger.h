@@ -15,8 +15,7 @@ namespace trt_asr::trt {
 
 class Logger final : public nvinfer1::ILogger {
  public:
-  void attach(const TrtAsrLog& log) noexcept;
-  void detach() noexcept { attach(TrtAsrLog{}); }
+  explicit Logger(const TrtAsrLog& log) noexcept : log_(log) {}
 
   /// Allocates nothing: TensorRT may call it in the middle of a run.
   void log(Severity severity, const char* text) noexcept override;
@@ -44,16 +43,11 @@ class Logger final : public nvinfer1::ILogger {
   void keep(Ring& ring, const char* text) noexcept;
   [[nodiscard]] std::string collect(const Ring& ring, std::uint64_t mark) const;
 
+  const TrtAsrLog log_;
   mutable std::mutex mutex_;
-  TrtAsrLog log_{};
   std::uint64_t serial_ = 0;
   Ring errors_;
   Ring notes_;
 };
-
-/// A logger that is never destroyed, new or given back earlier. WHY: TensorRT keeps the first logger it is
-/// given for the whole process and speaks to it after whoever brought it has gone.
-[[nodiscard]] Logger& take_logger(const TrtAsrLog& log);
-void give_back_logger(Logger& logger) noexcept;
 
 }  // namespace trt_asr::trt

@@ -24,7 +24,6 @@ inline constexpr std::int32_t headers_version = NV_TENSORRT_VERSION;
 
 #if TRT_ASR_RTX
 static_assert(NV_TENSORRT_MAJOR == 1 && NV_TENSORRT_MINOR >= 3, "headers of TensorRT-RTX 1.3 or later");
-inline constexpr const char* flavour = "rtx";
 inline constexpr const char* product = "TensorRT-RTX";
 // CONTRACT: the releases whose vtables are those of these headers. SOURCE: NvInferImpl.h of 1.3 to 1.6; 1.7.1
 // was run with 1.6's. WHY: between 1.4 and 1.5 slots were taken out of the middle of five classes, so that a
@@ -34,14 +33,12 @@ inline constexpr std::int32_t oldest_version =
 inline constexpr std::int32_t latest_version =
     headers_version < version_of(1, 5, 0) ? version_of(1, 4, 99) : version_of(1, 7, 99);
 #elif NV_TENSORRT_MAJOR == 11
-inline constexpr const char* flavour = "11";
 inline constexpr const char* product = "TensorRT";
 // SOURCE: NvInferImpl.h of 11.0 and 11.1; within a major TensorRT appends its functions.
 inline constexpr std::int32_t oldest_version = version_of(11, 0, 0);
 inline constexpr std::int32_t latest_version = version_of(11, 99, 99);
 #elif NV_TENSORRT_MAJOR == 10
 static_assert(NV_TENSORRT_MINOR >= 11, "headers of TensorRT 10.11 or later");
-inline constexpr const char* flavour = "10";
 inline constexpr const char* product = "TensorRT";
 // SOURCE: NvInferImpl.h of 10.11 to 10.16: what is called here is in all of them, and never moved.
 inline constexpr std::int32_t oldest_version = version_of(10, 11, 0);

@@ -89,14 +89,8 @@ std::int32_t open_runtime(const TrtAsrOpen& given, TrtAsrRuntime*& runtime, TrtA
   Library library;
   const std::int32_t code = find_library(given.library, given.library_path, library, failure);
   if (code != TRT_ASR_OK) return code;
-  Logger& logger = take_logger(given.log);
-  try {
-    const char* const parser = given.parser_path == nullptr ? "" : given.parser_path;
-    runtime = new TrtAsrRuntime(std::move(library), parser, logger);
-  } catch (...) {
-    give_back_logger(logger);
-    throw;
-  }
+  const char* const parser = given.parser_path == nullptr ? "" : given.parser_path;
+  runtime = new TrtAsrRuntime(std::move(library), parser, given.log);
   return TRT_ASR_OK;
 }
 

@@ -10,10 +10,10 @@
 #include "engine/tensorrt/plugin/logger.h"
 #include "engine/tensorrt/plugin/nvinfer.h"
 
+/// Never destroyed, nor is its logger: TensorRT speaks to that one after whoever brought it has gone.
 struct TrtAsrRuntime {
-  TrtAsrRuntime(trt_asr::trt::Library opened, std::string parser, trt_asr::trt::Logger& logs)
-      : library(std::move(opened)), parser_path(std::move(parser)), logger(logs) {}
-  ~TrtAsrRuntime() { trt_asr::trt::give_back_logger(logger); }
+  TrtAsrRuntime(trt_asr::trt::Library opened, std::string parser, const TrtAsrLog& log)
+      : library(std::move(opened)), parser_path(std::move(parser)), logger(log) {}
   TrtAsrRuntime(const TrtAsrRuntime&) = delete;
   TrtAsrRuntime& operator=(const TrtAsrRuntime&) = delete;
 
@@ -24,7 +24,7 @@ struct TrtAsrRuntime {
 
   const trt_asr::trt::Library library;
   const std::string parser_path;
-  trt_asr::trt::Logger& logger;
+  trt_asr::trt::Logger logger;
   /// Held while the runtime or the parser is made, and while a plan is loaded.
   std::mutex mutex;
 
