@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "base/contract.h"
+#include "engine/graph_side.h"
 
 namespace trt_asr {
 
@@ -169,6 +170,27 @@ const char* predictor_name(const ModelFiles& files) noexcept {
   return files.joint.empty() ? "decoder_joint" : "predictor";
 }
 
+constexpr std::int32_t no_rows_fixed = std::numeric_limits<std::int32_t>::max();
+
+/// Rows that every graph takes at once, and a remark where one has them fixed.
+std::int32_t fixed_rows(std::initializer_list<std::shared_ptr<Engine>> encoders,
+                        const TransducerEngines& transducer, std::string& remarks) {
+  std::int32_t rows = no_rows_fixed;
+  const auto look = [&](const std::shared_ptr<Engine>& engine, GraphSide side) {
+    if (engine == nullptr) return;
+    const std::optional<std::int64_t> fixed = fixed_batch(engine->info().inputs, side);
+    if (!fixed.has_value() || *fixed >= rows) return;
+    rows = static_cast<std::int32_t>(*fixed);
+    if (!remarks.empty()) remarks += " ";
+    remarks += "Batches have no more than " + show(rows) + (rows == 1 ? " row" : " rows") + ", as " +
+               engine->info().path + " has them fixed.";
+  };
+  for (const std::shared_ptr<Engine>& encoder : encoders) look(encoder, GraphSide::encoder);
+  look(transducer.predictor, GraphSide::prediction);
+  look(transducer.joint, GraphSide::prediction);
+  return rows;
+}
+
 }  // namespace
 
 Status can_stream(const ModelContract& contract) noexcept {
@@ -260,9 +282,11 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
       remarks = loaded.error().message();
     }
   }
-  return std::shared_ptr<const Model>(
-      new Model{std::move(encoder), std::move(streaming), std::move(transducer), std::move(network),
-                std::move(remarks), network_rows_max, std::move(tokenizer), std::move(contract), device});
+  const std::int32_t rows_max =
+      device.has_value() ? fixed_rows({encoder, streaming}, transducer, remarks) : no_rows_fixed;
+  return std::shared_ptr<const Model>(new Model{
+      std::move(encoder), std::move(streaming), std::move(transducer), std::move(network), std::move(remarks),
+      network_rows_max, rows_max, std::move(tokenizer), std::move(contract), device});
 }
 
 std::size_t Model::frame_samples() const noexcept {

@@ -1,6 +1,7 @@
 #pragma once
 // A loaded model: its engines, its tokenizer, and the contract that the graphs were checked against.
 
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -84,6 +85,8 @@ struct Model {
   std::shared_ptr<const cuda::Network> network;
   std::string remarks;  ///< Why it computes slower on its GPU than it could; empty where it does not.
   std::int32_t network_rows_max = 0;
+  /// Rows that a batch has at most: what graphs on a GPU have fixed, as sherpa-onnx's decoder one row.
+  std::int32_t rows_max = std::numeric_limits<std::int32_t>::max();
   Tokenizer tokenizer;
   ModelContract contract;
   /// The GPU on which features, encoder and decoder run as one; nothing where the stages run one by one: on

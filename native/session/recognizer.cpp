@@ -70,7 +70,7 @@ Status Recognizer::claim(const RecognizerConfig& config) noexcept {
   const ModelContract& contract = model.contract;
   plan_ = WindowPlan::create(model.frame_samples(), contract.features, contract.encoder.whole_frames_max());
   if (contract.streaming.has_value()) plan_.set_chunks(contract.streaming->plan, model.encoder == nullptr);
-  batch_max_ = config.batch_max;
+  batch_max_ = std::min(config.batch_max, static_cast<std::uint32_t>(model.rows_max));
   batch_wait_ = std::chrono::milliseconds(config.batch_wait_ms);
   std::shared_ptr<const VadModel> vad;
   std::uint32_t slots_ahead = 0;
@@ -83,7 +83,7 @@ Status Recognizer::claim(const RecognizerConfig& config) noexcept {
                     cached ? "This model has no streaming encoder." : "This model has no offline encoder.");
     if (live_ == SessionMode::buffered) {
       TRT_ASR_TRY(plan_.set_context(config.live->context));
-      slots_ahead = config.lanes * config.batch_max;
+      slots_ahead = config.lanes * batch_max_;
     }
     if (live_ == SessionMode::segment) {
       TRT_ASR_ASSIGN(vad, VadModel::load(config.live->vad));
@@ -103,11 +103,11 @@ Status Recognizer::claim(const RecognizerConfig& config) noexcept {
     TRT_ASR_TRY(
         lane_slots_.claim_histories(model, config.sessions_max, heard_samples / plan_.hop_samples, arena_));
   }
-  const LaneConfig lane_config{plan_, config.batch_max, vad};
+  const LaneConfig lane_config{plan_, batch_max_, vad};
   for (std::uint32_t index = 0; index < config.lanes; ++index) {
-    const SlotId slot_ahead = config.sessions_max + index * config.batch_max;
+    const SlotId slot_ahead = config.sessions_max + index * batch_max_;
     TRT_ASR_ASSIGN(auto lane, Lane::open(model, lane_config, lane_slots_, slot_ahead, arena_));
-    workers_.push_back({std::move(lane), std::vector<Task>(config.batch_max)});
+    workers_.push_back({std::move(lane), std::vector<Task>(batch_max_)});
   }
   arena_.seal();
   return {};

@@ -116,6 +116,23 @@ CASE("NeMo's layout, fused: the same") {
 CASE("sherpa's layout: the same") {
   check_as_on_cpu(tiny_sherpa(), "tiny", 20);
 }
+CASE("batches of a graph that has one row fixed: one by one, and it is told") {
+  const Tidy tidy;
+  const golden::Set set("tiny");
+  Listener listener;
+  auto cpu = Recognizer::open(tiny_sherpa(), listener.sink());
+  REQUIRE_OK(cpu);
+  RecognizerConfig config = on_gpu(tiny_sherpa());
+  config.batch_max = 4;
+  auto gpu = Recognizer::open(config, listener.sink());
+  REQUIRE_OK(gpu);
+  CHECK(gpu.value()->model().rows_max == 1);
+  CHECK_MESSAGE(gpu.value()->remarks().find("no more than 1 row") != std::string::npos,
+                gpu.value()->remarks());
+  const auto samples = set.clip(set.all("item").front()[1]);
+  CHECK(same_tokens(*transcribe(*cpu.value(), listener, samples),
+                    *transcribe(*gpu.value(), listener, samples)));
+}
 CASE("RNN-T, split and fused: the same") {
   check_as_on_cpu(rnnt_ours(), "rnnt", 20);
   check_as_on_cpu(rnnt_nemo(), "rnnt", 20);
