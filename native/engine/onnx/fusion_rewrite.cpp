@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <new>
 #include <string>
 #include <unordered_set>
 
 #include "engine/onnx/graph_writer.h"
 #include "engine/onnx/partial_evaluation.h"
+#include "engine/onnx/types.h"
 
 namespace trt_asr::onnx {
 
@@ -15,14 +17,18 @@ namespace {
 
 // SOURCE: ONNX opset 13, where Squeeze takes its axes as an input.
 constexpr std::int64_t opset_min = 13;
-// CONTRACT: extents that the graph is looked at with. WHY: a factor without a batch is told by its extent of
-// 1 where the batch is more; 200 frames are longer than any kernel of a convolution.
-constexpr std::int64_t rows = 3, frames = 200;
+// CONTRACT: rows and frames that the graph is looked at with. WHY: a factor without a batch is told by its
+// extent of 1 where the batch is more, and what holds by chance for one pair does not hold for another; so
+// many frames are longer than any kernel of a convolution.
+constexpr std::array<std::array<std::int64_t, 2>, 2> looks = {{{3, 200}, {2, 333}}};
+// CONTRACT: frames of padding on one side. SOURCE: ours, far beyond any kernel. WHY: sums of a hostile
+// graph's numbers stay numbers.
+constexpr double padding_max = 1 << 16;
 // CONTRACT: what masked scores are replaced by, at least. SOURCE: NeMo's INF_VAL. WHY: its exponent is zero
 // in f32 beside any score above -9,800; an infinite one would make rows that are masked as a whole NaN.
 constexpr double low_max = -1e4;
 
-std::vector<std::int64_t> extents_of(const ValueInfo& input) {
+std::vector<std::int64_t> extents_of(const ValueInfo& input, std::int64_t rows, std::int64_t frames) {
   std::vector<std::int64_t> extents;
   bool has_rows = false;
   for (const Dimension& dimension : input.shape) {
@@ -39,7 +45,9 @@ class Rewrite {
     for (std::uint32_t node = 0; node < graph_.node_count(); ++node) reads_.push_back(graph_.inputs(node));
     padding_.resize(graph_.node_count());
     is_product_.resize(graph_.node_count(), false);
-    read_inputs();
+    find_booleans();
+    constants_ = evaluate(file_, graph_, {});
+    for (std::size_t look = 0; look < looks.size(); ++look) shapes_[look] = shapes_of(look);
   }
 
   Buffer run() {
@@ -64,27 +72,44 @@ class Rewrite {
   }
 
  private:
-  void read_inputs() {
+  void find_booleans() {
+    const Result<TypedGraph> typed = infer_types(graph_.graph());
+    if (!typed.ok()) return;
+    for (const Value& value : typed.value().values) {
+      if (value.type == ElementType::boolean) booleans_.emplace(value.name);
+    }
+  }
+
+  [[nodiscard]] Evaluation shapes_of(std::size_t look) {
     std::unordered_map<ValueId, Array> inputs;
     std::size_t floats = 0;
     for (const ValueInfo& input : graph_.graph().inputs) {
-      const ValueId id = graph_.find(input.name);
-      if (id == no_value || graph_.constant(id) != nullptr) continue;
       floats += is_float(input.type) ? 1 : 0;
-      if (input.has_shape) inputs.emplace(id, Array::shaped(extents_of(input), elements_of(input.type)));
+      const ValueId id = graph_.find(input.name);
+      if (id == no_value || graph_.constant(id) != nullptr || !input.has_shape) continue;
+      inputs.emplace(
+          id, Array::shaped(extents_of(input, looks[look][0], looks[look][1]), elements_of(input.type)));
     }
     has_states_ = floats > 1;
-    evaluation_ = evaluate(file_, graph_, inputs);
+    return evaluate(file_, graph_, inputs);
   }
 
-  [[nodiscard]] const std::vector<std::int64_t>* extents(ValueId id) const {
-    return id == no_value || !evaluation_[id].has_shape ? nullptr : &evaluation_[id].extents;
+  [[nodiscard]] const std::vector<std::int64_t>* extents(ValueId id, std::size_t look = 0) const {
+    return id == no_value || !shapes_[look][id].has_shape ? nullptr : &shapes_[look][id].extents;
   }
 
-  /// The only element of a known value, or NaN.
+  /// The elements of a value that follows from constants alone, when there are `count` of them.
+  [[nodiscard]] std::vector<double> numbers(ValueId id, std::size_t count) const {
+    if (id == no_value || !constants_[id].known() ||
+        constants_[id].count() != static_cast<std::int64_t>(count))
+      return {};
+    return constants_[id].flat();
+  }
+
+  /// The only element of a value that follows from constants alone, or NaN.
   [[nodiscard]] double scalar(ValueId id) const {
-    if (id == no_value || !evaluation_[id].known() || evaluation_[id].count() != 1) return std::nan("");
-    return evaluation_[id].flat().front();
+    const std::vector<double> one = numbers(id, 1);
+    return one.empty() ? std::nan("") : one.front();
   }
 
   [[nodiscard]] bool is_output(ValueId id) const {
@@ -100,23 +125,25 @@ class Rewrite {
 
   void note_product(std::uint32_t node) {
     if (reads_[node].size() != 2) return;
-    const auto* a = extents(reads_[node][0]);
-    const auto* b = extents(reads_[node][1]);
-    if (a == nullptr || b == nullptr || a->size() != 4 || a->front() != rows) return;
-    const bool has_one = b->size() == 4 && b->front() == 1;
-    if (!has_one && b->size() != 3) return;
-    const std::size_t heads = b->size() - 3;
-    if ((*b)[heads] != (*a)[1] || (*b)[heads + 1] != (*a)[3]) return;
+    for (std::size_t look = 0; look < looks.size(); ++look) {
+      const auto* a = extents(reads_[node][0], look);
+      const auto* b = extents(reads_[node][1], look);
+      if (a == nullptr || b == nullptr || a->size() != 4 || a->front() != looks[look][0]) return;
+      if (b->size() != 3 && !(b->size() == 4 && b->front() == 1)) return;
+      const std::size_t heads = b->size() - 3;
+      if ((*b)[heads] != (*a)[1] || (*b)[heads + 1] != (*a)[3]) return;
+    }
     is_product_[node] = true;
     changed_ = true;
   }
 
-  /// In front of Cast nodes: exports cast a mask of booleans to booleans.
+  /// In front of Cast nodes of booleans: exports cast a mask of booleans to booleans.
   [[nodiscard]] ValueId mask_of(ValueId id) const {
     while (true) {
       const std::uint32_t cast = maker(id, "Cast");
-      if (cast == no_node) return graph_.source(id);
-      id = graph_.input(cast, 0);
+      const ValueId read = cast == no_node ? no_value : graph_.input(cast, 0);
+      if (read == no_value || !booleans_.contains(graph_.value(read).name)) return graph_.source(id);
+      id = read;
     }
   }
 
@@ -124,14 +151,24 @@ class Rewrite {
     const ValueId made = graph_.outputs(node).empty() ? no_value : graph_.outputs(node)[0];
     if (reads_[node].size() != 3 || made == no_value || is_output(made) || scalar(reads_[node][1]) != 0)
       return;
-    const std::uint32_t softmax = maker(graph_.input(node, 2), "Softmax");
+    const ValueId sums = graph_.input(node, 2);
+    const std::uint32_t softmax = maker(sums, "Softmax");
     if (softmax == no_node) return;
     const std::uint32_t first = maker(graph_.input(softmax, 0), "Where");
     if (first == no_node || graph_.inputs(first).size() != 3) return;
     const double low = scalar(graph_.input(first, 1));
     if (!(low <= low_max) || std::isinf(low)) return;
     if (mask_of(graph_.input(node, 0)) != mask_of(graph_.input(first, 0))) return;
-    replace(made, graph_.input(node, 2));
+    // Along another axis a frame may be masked as a whole that is within the length.
+    const auto* shape = extents(sums);
+    if (shape == nullptr || shape->empty()) return;
+    const std::int64_t axis = graph_.node(softmax).integer("axis", -1);
+    if (axis != -1 && axis != static_cast<std::int64_t>(shape->size()) - 1) return;
+    for (std::size_t look = 0; look < looks.size(); ++look) {
+      if (extents(made, look) == nullptr || *extents(made, look) != *extents(sums, look)) return;
+    }
+    replaced_[made] = sums;
+    changed_ = true;
   }
 
   void take_padding(std::uint32_t node) {
@@ -144,25 +181,29 @@ class Rewrite {
       return;
     if (given.size() == 3 && given[2] != no_value && scalar(given[2]) != 0) return;
     const std::size_t rank = padded->size();
-    if (given[1] == no_value || !evaluation_[given[1]].known()) return;
-    const std::vector<double> by = evaluation_[given[1]].flat();
+    const std::vector<double> by = numbers(given[1], 2 * rank);
     const std::vector<std::int64_t> own =
         graph_.node(node).integers("pads", std::vector<std::int64_t>(2 * (rank - 2), 0));
-    if (by.size() != 2 * rank || own.size() != 2 * (rank - 2)) return;
+    if (by.empty() || own.size() != 2 * (rank - 2)) return;
     std::vector<std::int64_t> sum;
     for (std::size_t i = 0; i < by.size(); ++i) {
-      if (by[i] < 0 || (i % rank < 2 && by[i] != 0)) return;
-      if (i % rank >= 2) sum.push_back(static_cast<std::int64_t>(by[i]) + own[sum.size()]);
+      const bool spatial = i % rank >= 2;
+      if (!(by[i] >= 0 && by[i] <= (spatial ? padding_max : 0))) return;
+      if (!spatial) continue;
+      const std::int64_t more = own[sum.size()];
+      if (more < 0 || static_cast<double>(more) > padding_max) return;
+      sum.push_back(static_cast<std::int64_t>(by[i]) + more);
     }
     padding_[node] = std::move(sum);
     reads_[node][0] = given[0];
     changed_ = true;
   }
 
-  /// Everyone who reads the one value reads the other.
-  void replace(ValueId gone, ValueId by) {
-    for (std::vector<ValueId>& each : reads_) std::replace(each.begin(), each.end(), gone, by);
-    changed_ = true;
+  /// What stands for a value now. A replaced one is replaced by what was made before it.
+  [[nodiscard]] ValueId now(ValueId id) const {
+    for (auto found = replaced_.find(id); found != replaced_.end(); found = replaced_.find(id))
+      id = found->second;
+    return id;
   }
 
   void find_needed() {
@@ -173,7 +214,8 @@ class Rewrite {
       pending.pop_back();
       if (node == no_node || needed_[node]) continue;
       needed_[node] = true;
-      for (const ValueId id : reads_[node]) {
+      for (ValueId& id : reads_[node]) {
+        id = now(id);
         if (id != no_value) pending.push_back(id);
       }
     }
@@ -224,7 +266,10 @@ class Rewrite {
 
   OnnxFile& file_;
   const GraphView& graph_;
-  Evaluation evaluation_;
+  Evaluation constants_;                         ///< What follows from constants alone.
+  std::array<Evaluation, looks.size()> shapes_;  ///< With inputs of each look's extents.
+  std::unordered_set<std::string_view> booleans_;
+  std::unordered_map<ValueId, ValueId> replaced_;
   bool has_states_ = false;
   bool changed_ = false;
   std::vector<std::vector<ValueId>> reads_;         ///< Of each node, changes included.
@@ -238,10 +283,14 @@ class Rewrite {
 
 }  // namespace
 
-Buffer write_for_fusion(OnnxFile& file) {
+Buffer write_for_fusion(OnnxFile& file) noexcept {
   if (opset_of(file.model()) < opset_min) return {};
-  const Result<GraphView> graph = GraphView::create(file);
-  return graph.ok() ? Rewrite(file, graph.value()).run() : Buffer();
+  try {
+    const Result<GraphView> graph = GraphView::create(file);
+    return graph.ok() ? Rewrite(file, graph.value()).run() : Buffer();
+  } catch (const std::bad_alloc&) {
+    return {};  // The graph as it is needs less.
+  }
 }
 
 }  // namespace trt_asr::onnx

@@ -146,8 +146,15 @@ Evaluation evaluate(OnnxFile& file, const GraphView& graph, const std::unordered
     const Node& node = graph.node(index);
     const std::vector<ValueId>& made = graph.outputs(index);
     std::vector<const Array*> read;
+    std::vector<Array> shapes;
+    shapes.reserve(graph.inputs(index).size());
     for (const ValueId id : graph.inputs(index)) {
       read.push_back(id == no_value ? &nothing : &evaluation.values[id]);
+      // With nothing left to make elements of, shapes alone go on.
+      if (made_elements <= all_elements_max) continue;
+      shapes.push_back(*read.back());
+      shapes.back().elements = nullptr;
+      read.back() = &shapes.back();
     }
     std::vector<Array> outputs(made.size());
     if (node.op_type == "Constant" && node.domain.empty() && !made.empty() && made[0] != no_value) {

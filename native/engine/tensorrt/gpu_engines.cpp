@@ -132,11 +132,13 @@ Status GpuEngines::build(const GraphRequest& request, const PlanKey& key,
   cast.file = request.path;
   cast.external = [file](const onnx::Tensor& tensor) { return file->external(tensor); };
   cast.one_step = request.side == GraphSide::prediction;
-  const onnx::Buffer eased =
-      request.side == GraphSide::encoder ? onnx::write_for_fusion(*file) : onnx::Buffer();
-  TRT_ASR_ASSIGN(
-      const std::vector<std::byte> graph,
-      onnx::cast_graph(eased.empty() ? file->bytes() : onnx::Bytes(eased), dtype_of(key.precision), cast));
+  std::vector<std::byte> graph;
+  {
+    const onnx::Buffer eased =
+        request.side == GraphSide::encoder ? onnx::write_for_fusion(*file) : onnx::Buffer();
+    const onnx::Bytes bytes = eased.empty() ? file->bytes() : onnx::Bytes(eased);
+    TRT_ASR_ASSIGN(graph, onnx::cast_graph(bytes, dtype_of(key.precision), cast));
+  }
 
   std::vector<TrtAsrProfile> c_profiles;
   for (const InputProfile& profile : profiles) c_profiles.push_back(c_profile(profile));
