@@ -78,6 +78,7 @@ inline void keep(TrtAsrRuntime* runtime) {
 struct Words {
   std::atomic<int> messages = 0;
   std::atomic<int> loop_outputs = 0;
+  std::atomic<int> attentions = 0;  ///< Layers of a built engine that are attention in one kernel.
 };
 inline Words& words() {
   static Words& all = *new Words;
@@ -102,6 +103,8 @@ struct Session {
                    ++said.messages;
                    // TensorRT's words for what a loop hands out, once for each in every build.
                    if (std::strncmp(text, "LOOP_OUTPUT", 11) == 0) ++said.loop_outputs;
+                   for (const char* at = text; (at = std::strstr(at, "Name: _gemm_mha")) != nullptr; ++at)
+                     ++said.attentions;
                  }};
     const std::int32_t code = plugin->open(&given, &runtime, &failure);
     if (code != TRT_ASR_OK) std::printf("    %s\n", failure.received);

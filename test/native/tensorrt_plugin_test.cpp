@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "engine/onnx/cast_rewrite.h"
+#include "engine/onnx/fusion_rewrite.h"
 #include "sessions_fixture.h"
 #include "tensorrt_fixture.h"
 
@@ -242,6 +243,29 @@ CASE("LSTM nodes become loops in TensorRT, written out they do not, in every pre
         CHECK_MESSAGE((words().loop_outputs == 0) == one_step, file);
       }
     }
+  }
+}
+
+CASE("attention of NeMo's own export becomes one kernel, written for fusion") {
+  if (!have_rtx()) return;
+  Session session;
+  const std::string path = std::string(TRT_ASR_FIXTURES) + "/models/tiny-nemo/encoder-model.onnx";
+  auto file = trt_asr::onnx::OnnxFile::open(path);
+  REQUIRE_OK(file);
+  const trt_asr::onnx::Buffer eased = trt_asr::onnx::write_for_fusion(*file.value());
+  for (const bool is_eased : {false, true}) {
+    const auto graph = trt_asr::onnx::cast_graph(
+        is_eased ? trt_asr::onnx::Bytes(eased) : file.value()->bytes(), trt_asr::DType::f16);
+    REQUIRE_OK(graph);
+    const auto* begin = reinterpret_cast<const char*>(graph.value().data());
+    Build build(std::string(begin, graph.value().size()),
+                {profile("audio_signal", {1, 128, 1}, {8, 128, 1500}, {8, 128, 3000}),
+                 profile("length", {1}, {8}, {8})});
+    words().attentions = 0;
+    const std::int32_t code = build.run(session);
+    CHECK_MESSAGE(code == TRT_ASR_OK, session.failure.received);
+    // One of two layers: the mask is made in the first.
+    CHECK_MESSAGE((words().attentions > 0) == is_eased, std::to_string(words().attentions));
   }
 }
 
