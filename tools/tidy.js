@@ -269,6 +269,10 @@ function checkFormat(files) {
 }
 
 const files = sourceFiles();
+for (const file of files) {
+  if (fs.lstatSync(path.join(root, file)).isSymbolicLink())
+    report(file, 1, 'a link: elsewhere it leads nowhere');
+}
 const texts = new Map(
   files
     .filter((file) => TEXT.test(file))

@@ -106,7 +106,7 @@ async function* wavBlocks(
     yield { channels, rateHz: format.rateHz };
   }
   const read = source.offset - start;
-  if (promised - read <= MISSING_BYTES_MAX) return;
+  if (promised - read <= Math.max(MISSING_BYTES_MAX, format.frameBytes)) return;
   const remedy = 'The file is truncated: fetch it again, or repair it with ffmpeg.';
   throw corrupt(source, `the ${promised} bytes of samples that its header promises`, `${read}`, remedy);
 }

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { type AudioSource, noSamples, openAudio } from '../audio';
+import { type AudioSource, adopt, noSamples, openAudio } from '../audio';
 import type { SessionEvent } from './events';
 import type { LiveSession } from './live_session';
 
@@ -28,8 +28,6 @@ async function openInput(source: AudioSource, signal: AbortSignal | undefined): 
     const one = [source].values();
     return { next: async () => one.next(), leave: () => {} };
   }
-  // A stream may fail before the first read is made of it; that read then gets the error.
-  if (source instanceof Readable) source.on('error', () => {});
   const iterator = (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
   const leave = () => {
     if (source instanceof Readable) source.destroy();
@@ -40,16 +38,28 @@ async function openInput(source: AudioSource, signal: AbortSignal | undefined): 
 }
 
 /**
- * Feeds a source to a session of its own and gives the events. Leaving closes both, also while the source stalls. A source that
- * fails ends the audio: what came before becomes final, and behind the last event its reason is thrown.
+ * Feeds a source to a session of its own and gives the events. The source is the generator's from the call on. Leaving closes both,
+ * also while the source stalls. A source that fails ends the audio: what came before becomes final, and behind the last event its
+ * reason is thrown.
  */
 export function streamSource(
   open: () => LiveSession,
-  source: AudioSource,
+  given: AudioSource,
 ): AsyncGenerator<SessionEvent, void, undefined> {
+  const adopted = adoptedOrRefused(given);
+  // Nobody will read it: its file or socket must not stay open.
+  const drop = () => {
+    if (given instanceof Readable) given.destroy();
+  };
   let session: LiveSession | undefined;
   const run = async function* (): AsyncGenerator<SessionEvent, void, undefined> {
-    session = open();
+    const source = adopted();
+    try {
+      session = open();
+    } catch (error) {
+      drop();
+      throw error;
+    }
     const feeding = new Feeding(session);
     const events = session.events();
     void feeding.run(source, session.signal);
@@ -64,10 +74,23 @@ export function streamSource(
   const events = run();
   const leave = events.return.bind(events);
   events.return = (value) => {
+    if (session === undefined) drop();
     void session?.close();
     return leave(value);
   };
   return events;
+}
+
+/** Takes over a source now; a refusal is told where the events would begin. */
+function adoptedOrRefused(given: AudioSource): () => AudioSource {
+  try {
+    const source = adopt(given);
+    return () => source;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
 }
 
 class Feeding {

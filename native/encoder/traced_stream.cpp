@@ -183,9 +183,8 @@ class Told {
 
 Status check_features(const EngineInfo& info) {
   const std::string* type = info.metadata_value("normalize_type");
-  // SOURCE: NeMo's configurations of cache-aware models have NA; sherpa-onnx's scripts write that as nothing.
-  const bool is_none = type == nullptr || type->empty() || *type == "NA";
-  TRT_ASR_REQUIRE(is_none, contract_mismatch, key_field(info, "normalize_type"),
+  TRT_ASR_REQUIRE(type == nullptr || is_no_normalization(*type), contract_mismatch,
+                  key_field(info, "normalize_type"),
                   "NA or nothing, as features of live audio cannot be normalised over an utterance", *type,
                   "Take a model that was trained for streaming.");
   return {};
@@ -290,6 +289,10 @@ Status read_plan(const EngineInfo& info, const Traced& traced, ChunkPlan& plan) 
 }
 
 }  // namespace
+
+bool is_no_normalization(std::string_view normalize_type) noexcept {
+  return normalize_type.empty() || normalize_type == "NA" || normalize_type == "None";
+}
 
 Result<std::optional<CacheAwareConfig>> read_traced_stream(onnx::OnnxFile& file,
                                                            std::int32_t subsampling) noexcept {

@@ -4,6 +4,7 @@
 // constants.
 
 #include <optional>
+#include <string_view>
 
 #include "encoder/cache_aware_encoder.h"
 #include "engine/onnx/onnx_file.h"
@@ -18,5 +19,9 @@ namespace trt_asr {
 /// and the metadata's key or the tensor, for what neither tells and for features that are normalised too.
 [[nodiscard]] Result<std::optional<CacheAwareConfig>> read_traced_stream(onnx::OnnxFile& file,
                                                                          std::int32_t subsampling) noexcept;
+
+/// Whether sherpa-onnx's metadata says so of features that are not normalised. Source: NeMo's configurations
+/// have NA, which sherpa-onnx's export scripts write as nothing, and until May 2024 wrote as None.
+[[nodiscard]] bool is_no_normalization(std::string_view normalize_type) noexcept;
 
 }  // namespace trt_asr

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "base/contract.h"
+#include "encoder/traced_stream.h"
 #include "engine/graph_side.h"
 
 namespace trt_asr {
@@ -29,7 +30,7 @@ Status settle_vocabulary(const std::string& path, std::int32_t vocabulary, Decod
 /// NA, where the features are taken as they are) and `subsampling_factor`.
 Status apply_metadata(const EngineInfo& info, ModelContract& contract) noexcept {
   if (const std::string* type = info.metadata_value("normalize_type")) {
-    const bool none = type->empty() || *type == "NA";
+    const bool none = is_no_normalization(*type);
     TRT_ASR_REQUIRE(none || *type == "per_feature", contract_mismatch, info.path + " (normalize_type)",
                     "per_feature, NA or nothing", *type,
                     "Export the checkpoint with trt-asr-export, or take another model.");
@@ -63,13 +64,10 @@ Status settle_encoder(const std::shared_ptr<Engine>& encoder, ModelContract& con
 
 /// Hears a full chunk, and the shortest one that still has all its encoder frames, of which other
 /// subsamplings make fewer.
-Status hear_two_chunks(const std::shared_ptr<Engine>& engine, const CacheAwareConfig& config) noexcept {
-  Arena probe;
-  TRT_ASR_ASSIGN(CacheAwareEncoder encoder, CacheAwareEncoder::open(engine, config, 1, probe));
-  TRT_ASR_ASSIGN(EncoderCaches caches, EncoderCaches::claim(config, 1, probe));
+Status hear_two_chunks(CacheAwareEncoder& encoder, EncoderCaches& caches, const ChunkPlan& plan) noexcept {
   caches.reset(0);
-  const std::int32_t full = config.plan.input_frames();
-  for (const std::int32_t frames : {full, full - config.plan.subsampling + 1}) {
+  const std::int32_t full = plan.input_frames();
+  for (const std::int32_t frames : {full, full - plan.subsampling + 1}) {
     ChunkRow row{0, frames};
     const std::span<float> features = encoder.features_MT(0);
     std::fill(features.begin(), features.end(), 0.0F);
@@ -80,7 +78,13 @@ Status hear_two_chunks(const std::shared_ptr<Engine>& engine, const CacheAwareCo
 
 /// Whether a graph runs, and counts its frames, as the plan says that was derived from it.
 Status try_streaming(const std::shared_ptr<Engine>& engine, const CacheAwareConfig& config) noexcept {
-  Status heard = hear_two_chunks(engine, config);
+  Arena probe;
+  auto opened = CacheAwareEncoder::open(engine, config, 1, probe);
+  // On a GPU this lane asks for more than those that are to come, and so may fail where they do not.
+  if (!opened.ok() && opened.error().code == ErrorCode::device_memory) return {};
+  TRT_ASR_ASSIGN(CacheAwareEncoder encoder, std::move(opened));
+  TRT_ASR_ASSIGN(EncoderCaches caches, EncoderCaches::claim(config, 1, probe));
+  Status heard = hear_two_chunks(encoder, caches, config.plan);
   if (heard.ok() ||
       (heard.error().code != ErrorCode::internal && heard.error().code != ErrorCode::contract_mismatch))
     return heard;
@@ -170,20 +174,15 @@ const char* predictor_name(const ModelFiles& files) noexcept {
   return files.joint.empty() ? "decoder_joint" : "predictor";
 }
 
-constexpr std::int32_t no_rows_fixed = std::numeric_limits<std::int32_t>::max();
-
-/// Rows that every graph takes at once, and a remark where one has them fixed.
-std::int32_t fixed_rows(std::initializer_list<std::shared_ptr<Engine>> encoders,
-                        const TransducerEngines& transducer, std::string& remarks) {
-  std::int32_t rows = no_rows_fixed;
+/// The fewest rows that a graph has fixed.
+Model::Rows fixed_rows(std::initializer_list<std::shared_ptr<Engine>> encoders,
+                       const TransducerEngines& transducer) {
+  Model::Rows rows;
   const auto look = [&](const std::shared_ptr<Engine>& engine, GraphSide side) {
     if (engine == nullptr) return;
     const std::optional<std::int64_t> fixed = fixed_batch(engine->info().inputs, side);
-    if (!fixed.has_value() || *fixed >= rows) return;
-    rows = static_cast<std::int32_t>(*fixed);
-    if (!remarks.empty()) remarks += " ";
-    remarks += "Batches have no more than " + show(rows) + (rows == 1 ? " row" : " rows") + ", as " +
-               engine->info().path + " has them fixed.";
+    if (fixed.has_value() && *fixed < rows.max)
+      rows = {static_cast<std::int32_t>(*fixed), engine->info().path};
   };
   for (const std::shared_ptr<Engine>& encoder : encoders) look(encoder, GraphSide::encoder);
   look(transducer.predictor, GraphSide::prediction);
@@ -282,11 +281,10 @@ Result<std::shared_ptr<const Model>> Model::load(const ModelConfig& config) noex
       remarks = loaded.error().message();
     }
   }
-  const std::int32_t rows_max =
-      device.has_value() ? fixed_rows({encoder, streaming}, transducer, remarks) : no_rows_fixed;
+  Model::Rows rows = device.has_value() ? fixed_rows({encoder, streaming}, transducer) : Model::Rows();
   return std::shared_ptr<const Model>(new Model{
       std::move(encoder), std::move(streaming), std::move(transducer), std::move(network), std::move(remarks),
-      network_rows_max, rows_max, std::move(tokenizer), std::move(contract), device});
+      network_rows_max, std::move(rows), std::move(tokenizer), std::move(contract), device});
 }
 
 std::size_t Model::frame_samples() const noexcept {

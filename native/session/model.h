@@ -85,8 +85,11 @@ struct Model {
   std::shared_ptr<const cuda::Network> network;
   std::string remarks;  ///< Why it computes slower on its GPU than it could; empty where it does not.
   std::int32_t network_rows_max = 0;
-  /// Rows that a batch has at most: what graphs on a GPU have fixed, as sherpa-onnx's decoder one row.
-  std::int32_t rows_max = std::numeric_limits<std::int32_t>::max();
+  /// Rows that a batch has at most, and the graph that has them fixed, as sherpa-onnx's decoder has one.
+  struct Rows {
+    std::int32_t max = std::numeric_limits<std::int32_t>::max();
+    std::string path;
+  } rows;
   Tokenizer tokenizer;
   ModelContract contract;
   /// The GPU on which features, encoder and decoder run as one; nothing where the stages run one by one: on

@@ -70,7 +70,11 @@ Status Recognizer::claim(const RecognizerConfig& config) noexcept {
   const ModelContract& contract = model.contract;
   plan_ = WindowPlan::create(model.frame_samples(), contract.features, contract.encoder.whole_frames_max());
   if (contract.streaming.has_value()) plan_.set_chunks(contract.streaming->plan, model.encoder == nullptr);
-  batch_max_ = std::min(config.batch_max, static_cast<std::uint32_t>(model.rows_max));
+  batch_max_ = std::min(config.batch_max, static_cast<std::uint32_t>(model.rows.max));
+  if (batch_max_ < config.batch_max) {
+    batch_remark_ = "Batches have no more than " + show(batch_max_) + (batch_max_ == 1 ? " row" : " rows") +
+                    ", as " + model.rows.path + " has them fixed.";
+  }
   batch_wait_ = std::chrono::milliseconds(config.batch_wait_ms);
   std::shared_ptr<const VadModel> vad;
   std::uint32_t slots_ahead = 0;
@@ -159,9 +163,10 @@ Result<UtteranceId> Recognizer::start(void* owner, UtteranceKind kind, const Seg
 
 std::string Recognizer::remarks() const noexcept {
   for (const Worker& worker : workers_) {
-    if (std::string remarks = worker.lane->remarks(); !remarks.empty()) return remarks;
+    const std::string remarks = worker.lane->remarks();
+    if (!remarks.empty()) return batch_remark_.empty() ? remarks : batch_remark_ + " " + remarks;
   }
-  return {};
+  return batch_remark_;
 }
 
 Result<std::size_t> Recognizer::write(UtteranceId utterance, std::span<const float> samples) noexcept {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -90,7 +91,7 @@ class Recognizer {
   [[nodiscard]] const Model& model() const noexcept { return *model_; }
   [[nodiscard]] const WindowPlan& plan() const noexcept { return plan_; }
   [[nodiscard]] std::size_t arena_bytes() const noexcept { return arena_.bytes(); }
-  /// Why it computes slower than it could, of the first lane that does; empty where none does.
+  /// Why it computes slower than it could, of all lanes and of the first that does; empty where none does.
   [[nodiscard]] std::string remarks() const noexcept;
 
  private:
@@ -124,6 +125,7 @@ class Recognizer {
   std::vector<Slot> slots_;
   std::optional<SessionMode> live_;
   std::uint32_t batch_max_ = 1;
+  std::string batch_remark_;  ///< Why batches are smaller than was asked for; empty where they are not.
   std::chrono::milliseconds batch_wait_{0};
   LaneSlots lane_slots_;
   std::vector<Worker> workers_;

@@ -126,7 +126,7 @@ CASE("batches of a graph that has one row fixed: one by one, and it is told") {
   config.batch_max = 4;
   auto gpu = Recognizer::open(config, listener.sink());
   REQUIRE_OK(gpu);
-  CHECK(gpu.value()->model().rows_max == 1);
+  CHECK(gpu.value()->model().rows.max == 1);
   CHECK_MESSAGE(gpu.value()->remarks().find("no more than 1 row") != std::string::npos,
                 gpu.value()->remarks());
   const auto samples = set.clip(set.all("item").front()[1]);

@@ -129,7 +129,7 @@ CASE("NeMo's own export tells its chunks by its constants alone") {
 }
 
 CASE("what sherpa-onnx's scripts write agrees with them") {
-  for (const char* normalization : {"", "NA"}) {
+  for (const char* normalization : {"", "NA", "None"}) {
     Metadata metadata = sherpa_metadata();
     metadata["normalize_type"] = normalization;
     auto found = read(transducer, metadata);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -37,6 +37,13 @@ describe('tools/tidy', () => {
     put('lib/index.ts', "export { a } from './a';\n");
     put('lib/a.ts', '// TODO: drop it once Node 20 is out of support\nexport const a = 1;\n');
     expect(await tidy()).toEqual({ status: 0, violations: [] });
+  });
+
+  it('finds a link', async () => {
+    symlinkSync(tmpdir(), path.join(checkout, 'elsewhere'));
+    const { status, violations } = await tidy();
+    expect(status).toBe(1);
+    expect(violations).toEqual([expect.stringMatching(/^elsewhere:1: a link/)]);
   });
 
   it.each([

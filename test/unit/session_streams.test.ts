@@ -324,6 +324,30 @@ describe('stream', () => {
     await expectAllFree();
   });
 
+  test('a stream is adopted by the call, before the first event is asked for', async () => {
+    const boom = new Error('unplugged');
+    const source = new Readable({ objectMode: true, read() {} });
+    const events = asr.stream(source);
+    source.destroy(boom);
+    // Its error comes now, and would end the process if nobody had taken the stream over.
+    await new Promise((resolve) => source.once('close', resolve));
+    expect((await until(events))[1]).toBe(boom);
+    await expectAllFree();
+  });
+
+  test('a stream that is never read is not left open', async () => {
+    const returned = new Readable({ objectMode: true, read() {} });
+    await asr.stream(returned).return();
+    const aborted = new Readable({ objectMode: true, read() {} });
+    await until(asr.stream(aborted, { signal: AbortSignal.abort('enough') }));
+    const refused = new Readable({ objectMode: true, read() {} });
+    const full = Array.from({ length: 2 }, () => asr.openSession());
+    expect((await until(asr.stream(refused)))[1]).toMatchObject({ code: 'ERR_SESSION_LIMIT' });
+    for (const session of full) await session.close();
+    expect([returned.destroyed, aborted.destroyed, refused.destroyed]).toEqual([true, true, true]);
+    await expectAllFree();
+  });
+
   test('an abort is no end of the audio', async () => {
     const abort = new AbortController();
     async function* stalled(): AsyncGenerator<Int16Array> {
