@@ -1,6 +1,7 @@
 #pragma once
 // ONNX files written by hand, and graphs of the prediction side run in ONNX Runtime.
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -79,6 +80,33 @@ inline std::string node(const std::string& op, const std::vector<std::string>& i
 }
 inline std::string model(const std::string& graph) {
   return number(1, 8) + field(7, graph) + field(8, number(2, 17));
+}
+
+/// A view of bytes that outlive it.
+inline onnx::Model parsed(const std::string& bytes) {
+  auto model = onnx::parse_model(bytes_of(bytes));
+  REQUIRE_OK(model);
+  return model.take();
+}
+
+inline std::size_t count(const onnx::Model& model, std::string_view op) {
+  std::size_t found = 0;
+  for (const onnx::Node& node : model.graph.nodes) found += node.op_type == op ? 1 : 0;
+  return found;
+}
+
+/// Largest difference, as a part of the largest value.
+inline double error_of(std::span<const float> expected, std::span<const float> got) {
+  REQUIRE(expected.size() == got.size() && !expected.empty());
+  double largest = 0;
+  double error = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    REQUIRE(std::isfinite(got[i]));
+    largest = std::max(largest, std::abs(double{expected[i]}));
+    error = std::max(error, std::abs(double{expected[i]} - got[i]));
+  }
+  REQUIRE(largest > 0);
+  return error / largest;
 }
 
 /// A folder of this process's own, gone at the end.

@@ -31,19 +31,6 @@ std::string eased(const std::string& path) {
   return text_of(onnx::write_for_fusion(*file.value()));
 }
 
-/// A view of bytes that outlive it.
-onnx::Model parsed(const std::string& bytes) {
-  auto model = onnx::parse_model(bytes_of(bytes));
-  REQUIRE_OK(model);
-  return model.take();
-}
-
-std::size_t count(const onnx::Model& model, std::string_view op) {
-  std::size_t found = 0;
-  for (const onnx::Node& node : model.graph.nodes) found += node.op_type == op ? 1 : 0;
-  return found;
-}
-
 /// Nodes of one operator that read what another one makes.
 std::size_t count_behind(const onnx::Model& model, std::string_view op, std::string_view maker) {
   std::size_t found = 0;
@@ -55,20 +42,6 @@ std::size_t count_behind(const onnx::Model& model, std::string_view op, std::str
     }
   }
   return found;
-}
-
-/// Largest difference, as a part of the largest value.
-double error_of(std::span<const float> expected, std::span<const float> got) {
-  REQUIRE(expected.size() == got.size() && !expected.empty());
-  double largest = 0;
-  double error = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    REQUIRE(std::isfinite(got[i]));
-    largest = std::max(largest, std::abs(double{expected[i]}));
-    error = std::max(error, std::abs(double{expected[i]} - got[i]));
-  }
-  REQUIRE(largest > 0);
-  return error / largest;
 }
 
 void check_error(double error, double most, const std::string& where) {

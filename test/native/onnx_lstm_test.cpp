@@ -42,30 +42,6 @@ std::string written_out(const std::string& bytes, DType precision = DType::f32,
   REQUIRE_OK(out);
   return text_of(out.value());
 }
-onnx::Model parsed(const std::string& bytes) {
-  auto model = onnx::parse_model(bytes_of(bytes));
-  REQUIRE_OK(model);
-  return model.take();
-}
-std::size_t count(const onnx::Model& model, std::string_view op) {
-  std::size_t found = 0;
-  for (const onnx::Node& node : model.graph.nodes) found += node.op_type == op ? 1 : 0;
-  return found;
-}
-
-/// Largest difference, as a part of the largest value.
-double error_of(std::span<const float> expected, std::span<const float> got) {
-  REQUIRE(expected.size() == got.size() && !expected.empty());
-  double largest = 0;
-  double error = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    REQUIRE(std::isfinite(got[i]));
-    largest = std::max(largest, std::abs(double{expected[i]}));
-    error = std::max(error, std::abs(double{expected[i]} - got[i]));
-  }
-  REQUIRE(largest > 0);
-  return error / largest;
-}
 void tell(double error, const std::string& where) {
   if (std::getenv("TRT_ASR_TEST_VERBOSE") != nullptr) std::printf("    %.2e: %s\n", error, where.c_str());
 }

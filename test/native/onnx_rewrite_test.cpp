@@ -88,12 +88,6 @@ void check_close(std::span<const float> expected, std::span<const float> got, co
   CHECK_MESSAGE(error <= error_max * largest, where + ": error " + std::to_string(error / largest));
 }
 
-onnx::Model parsed(const std::string& bytes) {
-  auto model = onnx::parse_model(bytes_of(bytes));
-  REQUIRE_OK(model);
-  return model.take();
-}
-
 }  // namespace
 
 CASE("every graph, parsed and written node by node, is the same bytes") {
