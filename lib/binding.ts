@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { AsrError } from './errors';
 import type { DecodeRule, NativeContract } from './model/contract';
 import type { TracedStream } from './model/contract_streaming';
-import type { EngineProfiles, ModelFiles } from './model/layout';
+import type { EngineProfiles, ModelFiles } from './model/files';
 import { packageRoot } from './model/package_root';
 
 /** The configuration that native/node/config.cpp reads. */

@@ -4,7 +4,7 @@ import { cudaPlaces } from './device';
 import { AsrError, badArgument } from './errors';
 import { type DownloadProgress, isPacked, type ResolvedModel, resolveModel } from './model';
 import { cacheRoot, platformCache } from './model/cache';
-import type { EngineProfiles } from './model/layout';
+import type { EngineProfiles } from './model/files';
 import { findModel } from './model/registry';
 import {
   checkBoolean,

@@ -5,13 +5,8 @@ import { AsrError } from './errors';
 import { cacheState, fileBytes, modelCacheDir, readMarker } from './model/cache';
 import { type NativeContract, readContract } from './model/contract';
 import { sha256OfFile } from './model/download';
-import {
-  type EngineProfiles,
-  type ModelFiles,
-  type ModelLayout,
-  openModelFolder,
-  type Precision,
-} from './model/layout';
+import type { EngineProfiles, ModelFiles } from './model/files';
+import { type ModelLayout, openModelFolder, type Precision } from './model/layout';
 import { packageRoot } from './model/package_root';
 import { type PullOptions, pullEntry, removeEntry } from './model/pull';
 import { findModel, REGISTRY, type RegistryModel, SHIPPED_MODELS, unknownModel } from './model/registry';
@@ -19,7 +14,8 @@ import { findModel, REGISTRY, type RegistryModel, SHIPPED_MODELS, unknownModel }
 export { cacheRoot } from './model/cache';
 export type { NativeContract } from './model/contract';
 export type { TransferLimits } from './model/download';
-export { isPacked, type ModelFiles, type ModelLayout, type Precision } from './model/layout';
+export type { ModelFiles } from './model/files';
+export { isPacked, type ModelLayout, type Precision } from './model/layout';
 export type { DownloadProgress, PullOptions } from './model/pull';
 
 export interface ResolveOptions extends PullOptions {

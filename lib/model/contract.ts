@@ -4,7 +4,12 @@ import * as path from 'node:path';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { Findings, mismatch, show } from './contract_findings';
 import { checkRelations } from './contract_relations';
-import { type NativeStreaming, nativeStreaming, streamingObstacle } from './contract_streaming';
+import {
+  type NativeStreaming,
+  nativeStreaming,
+  streamingObstacle,
+  type TracedStream,
+} from './contract_streaming';
 import type { Contract, ContractFeatures, ContractPin } from './contract_types.generated';
 import { packageRoot } from './package_root';
 
@@ -235,5 +240,17 @@ export async function derivedContract(rule: 'transducer' | 'ctc'): Promise<Nativ
     predictor: { layers: 0, width: 0 },
     tokenizer: { vocabulary: 0 },
     decode: { rule, blankId: -1, durations: [], maxSymbolsPerFrame: decode.max_symbols_per_frame ?? 1 },
+  };
+}
+
+/** The contract of a folder without one whose encoder is such a graph. */
+export function tracedContract(derived: NativeContract, traced: TracedStream): NativeContract {
+  const { subsampling, ...streaming } = traced;
+  return {
+    ...derived,
+    // What the graph says otherwise was refused, or is when it counts its frames.
+    features: { ...derived.features, normalization: 'none' },
+    encoder: { ...derived.encoder, subsampling, causalSubsampling: true },
+    streaming,
   };
 }

@@ -1,4 +1,3 @@
-import type { NativeContract } from './contract';
 import type { Finding } from './contract_findings';
 import type { Contract, ContractStreaming } from './contract_types.generated';
 
@@ -23,18 +22,6 @@ export interface NativeStreaming {
 /** What a graph says that another's exporter made cache-aware; native/encoder/traced_stream.h reads it. */
 export interface TracedStream extends NativeStreaming {
   subsampling: number;
-}
-
-/** The contract of a folder without one whose encoder is such a graph. */
-export function tracedContract(derived: NativeContract, traced: TracedStream): NativeContract {
-  const { subsampling, ...streaming } = traced;
-  return {
-    ...derived,
-    // What the graph says otherwise was refused, or is when it counts its frames.
-    features: { ...derived.features, normalization: 'none' },
-    encoder: { ...derived.encoder, subsampling, causalSubsampling: true },
-    streaming,
-  };
 }
 
 /**
