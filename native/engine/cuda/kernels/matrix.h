@@ -65,7 +65,6 @@ TRT_ASR_DEVICE inline float weight_of(const WeightGroup<Number>& group, int k) {
   return to_float(Number{static_cast<uint16_t>(k % 2 == 0 ? word & 0xffffU : word >> 16)});
 }
 
-#if defined(__CUDACC__)
 /// Eight numbers of a vector in shared memory, at a multiple of 16 bytes.
 struct VectorGroup {
   float values[TRT_ASR_TILE_INPUTS];
@@ -73,6 +72,7 @@ struct VectorGroup {
 
 TRT_ASR_DEVICE inline VectorGroup load_vector(const float* at) {
   VectorGroup group;
+#if defined(__CUDA_ARCH__)
   TRT_ASR_UNROLL
   for (int i = 0; i < TRT_ASR_TILE_INPUTS / 4; ++i) {
     const float4 four = reinterpret_cast<const float4*>(at)[i];
@@ -81,29 +81,11 @@ TRT_ASR_DEVICE inline VectorGroup load_vector(const float* at) {
     group.values[4 * i + 2] = four.z;
     group.values[4 * i + 3] = four.w;
   }
+#else
+  memcpy(group.values, at, sizeof group.values);
+#endif
   return group;
 }
-#else
-/// A host multiplies four numbers at once. WHY: tests search through whole models with it.
-using FourFloats __attribute__((vector_size(16))) = float;
-struct EightFloats {
-  FourFloats first, second;
-};
-
-template <class Number>
-inline EightFloats weights_of(const WeightGroup<Number>& group) {
-  EightFloats out;
-  if constexpr (sizeof(Number) == sizeof(float)) {
-    memcpy(&out, group.words, sizeof out);
-  } else {
-    for (int k = 0; k < 4; ++k) {
-      out.first[k] = weight_of(group, k);
-      out.second[k] = weight_of(group, k + 4);
-    }
-  }
-  return out;
-}
-#endif
 
 /// Where a block's vectors and sums lie in the memory that it shares, aligned to 16 bytes.
 template <int items>
@@ -189,18 +171,13 @@ template <class Number, int items>
 TRT_ASR_DEVICE inline void add_share(const TrtAsrMatrix& matrix, int tile, int cell,
                                      const TileMemory<items>& memory, EarlyGroups<Number, items>& early) {
   constexpr int ahead = groups_ahead<Number, items>;
+  // Chains of sums that do not wait for one another.
+  constexpr int chains = items == 1 ? 4 : items == 2 ? 2 : 1;
   const int share = cell / TRT_ASR_TILE_OUTPUTS;
   const int at = cell % TRT_ASR_TILE_OUTPUTS;
   const int output = tile * TRT_ASR_TILE_OUTPUTS + at;
   auto&& own = early.of(matrix, tile, cell);
-  // Chains of sums that do not wait for one another.
-#if defined(__CUDACC__)
-  constexpr int chains = items == 1 ? 4 : items == 2 ? 2 : 1;
   float sums[items][chains] = {};
-#else
-  constexpr int chains = 4;
-  FourFloats sums[items] = {};
-#endif
   if (share == 0 && matrix.bias != nullptr && output < matrix.outputs) {
     const float bias = matrix.bias[output];
     TRT_ASR_UNROLL
@@ -210,7 +187,6 @@ TRT_ASR_DEVICE inline void add_share(const TrtAsrMatrix& matrix, int tile, int c
   constexpr int together = items == 1 ? 5 : 1;
   static_assert(ahead % together == 0);
   const auto add = [&](int i, int32_t group) {
-#if defined(__CUDACC__)
     TRT_ASR_UNROLL
     for (int item = 0; item < items; ++item) {
       const VectorGroup vector = load_vector(memory.vector(item) + group * TRT_ASR_TILE_INPUTS);
@@ -218,15 +194,6 @@ TRT_ASR_DEVICE inline void add_share(const TrtAsrMatrix& matrix, int tile, int c
       for (int k = 0; k < TRT_ASR_TILE_INPUTS; ++k)
         sums[item][k % chains] += weight_of(own.held[i], k) * vector.values[k];
     }
-#else
-    const EightFloats weights = weights_of(own.held[i]);
-    for (int item = 0; item < items; ++item) {
-      EightFloats vector;
-      memcpy(&vector, memory.vector(item) + group * TRT_ASR_TILE_INPUTS, sizeof vector);
-      sums[item] += weights.first * vector.first;
-      sums[item] += weights.second * vector.second;
-    }
-#endif
   };
   for (int32_t first = share; first < own.groups;) {
     TRT_ASR_UNROLL
