@@ -1,11 +1,9 @@
 #include "encoder/traced_stream.h"
 
-#include <charconv>
 #include <cmath>
 #include <initializer_list>
 #include <new>
 #include <string_view>
-#include <system_error>
 #include <unordered_map>
 
 #include "base/contract.h"
@@ -131,15 +129,7 @@ Traced read_constants(onnx::OnnxFile& file, const EngineInfo& info, const CacheA
 
 /// A number of the metadata; nothing where it has no such key.
 Result<std::optional<std::int64_t>> metadata_number(const EngineInfo& info, const char* key) {
-  const std::string* text = info.metadata_value(key);
-  if (text == nullptr) return std::optional<std::int64_t>();
-  std::int64_t value = 0;
-  const char* end = text->data() + text->size();
-  const auto parsed = std::from_chars(text->data(), end, value);
-  const bool is_whole = parsed.ec == std::errc() && parsed.ptr == end;
-  TRT_ASR_REQUIRE(is_whole && value >= 0 && value <= number_max, contract_mismatch, key_field(info, key),
-                  "0 to " + show(number_max), *text, remedy);
-  return std::optional<std::int64_t>(value);
+  return info.metadata_number(key, 0, number_max, remedy);
 }
 
 /// One number that may be told in several places.

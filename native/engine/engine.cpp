@@ -1,5 +1,8 @@
 #include "engine/engine.h"
 
+#include <charconv>
+#include <system_error>
+
 #include "base/contract.h"
 
 namespace trt_asr {
@@ -9,6 +12,20 @@ const std::string* EngineInfo::metadata_value(const std::string& key) const noex
     if (name == key) return &value;
   }
   return nullptr;
+}
+
+Result<std::optional<std::int64_t>> EngineInfo::metadata_number(const char* key, std::int64_t least,
+                                                                std::int64_t most,
+                                                                const char* remedy) const noexcept {
+  const std::string* text = metadata_value(key);
+  if (text == nullptr) return std::optional<std::int64_t>();
+  std::int64_t value = 0;
+  const char* end = text->data() + text->size();
+  const auto parsed = std::from_chars(text->data(), end, value);
+  const bool is_whole = parsed.ec == std::errc() && parsed.ptr == end;
+  TRT_ASR_REQUIRE(is_whole && value >= least && value <= most, contract_mismatch, path + " (" + key + ")",
+                  show(least) + " to " + show(most), *text, remedy);
+  return std::optional<std::int64_t>(value);
 }
 
 Result<LaneHandle> LaneHandle::open(std::shared_ptr<Engine> engine) noexcept {

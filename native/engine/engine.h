@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,11 @@ struct EngineInfo {
 
   /// Value of a metadata key, or nullptr.
   [[nodiscard]] const std::string* metadata_value(const std::string& key) const noexcept;
+  /// The same as a whole number, or nothing. Errors: ERR_CONTRACT_MISMATCH naming file and key, for a text
+  /// that is none of `least` ... `most`.
+  [[nodiscard]] Result<std::optional<std::int64_t>> metadata_number(const char* key, std::int64_t least,
+                                                                    std::int64_t most,
+                                                                    const char* remedy) const noexcept;
 };
 
 /// A lane is one stream of execution with its own bindings. Lanes of one engine run concurrently; one lane is

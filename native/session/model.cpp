@@ -1,8 +1,6 @@
 #include "session/model.h"
 
 #include <algorithm>
-#include <charconv>
-#include <system_error>
 
 #include "base/contract.h"
 #include "encoder/traced_stream.h"
@@ -36,16 +34,10 @@ Status apply_metadata(const EngineInfo& info, ModelContract& contract) noexcept 
                     "Export the checkpoint with trt-asr-export, or take another model.");
     contract.features.normalization = none ? Normalization::none : Normalization::per_feature;
   }
-  if (const std::string* factor = info.metadata_value("subsampling_factor")) {
-    std::int32_t value = 0;
-    const char* end = factor->data() + factor->size();
-    const auto parsed = std::from_chars(factor->data(), end, value);
-    const bool whole = parsed.ec == std::errc() && parsed.ptr == end;
-    TRT_ASR_REQUIRE(whole && value >= 1 && value <= limits::subsampling_max, contract_mismatch,
-                    info.path + " (subsampling_factor)", "1 to " + show(limits::subsampling_max), *factor,
-                    "Export the checkpoint with trt-asr-export, or take another model.");
-    contract.encoder.subsampling = value;
-  }
+  TRT_ASR_ASSIGN(const std::optional<std::int64_t> factor,
+                 info.metadata_number("subsampling_factor", 1, limits::subsampling_max,
+                                      "Export the checkpoint with trt-asr-export, or take another model."));
+  if (factor.has_value()) contract.encoder.subsampling = static_cast<std::int32_t>(*factor);
   return {};
 }
 

@@ -115,6 +115,14 @@ void check_config(const CacheAwareConfig& config, std::int32_t encoded, std::int
   CHECK(config.channel_frames == 70 && config.time_frames == 8);
 }
 
+/// With one other number in its metadata the graph is refused, and the error's field holds `named`.
+void check_refused(const std::string& key, const std::string& value, const std::string& named) {
+  Metadata metadata = sherpa_metadata();
+  metadata[key] = value;
+  const Error error = refusal(read(transducer, metadata));
+  CHECK_MESSAGE(error.field.find(named) != std::string::npos, key + ": " + error.message());
+}
+
 }  // namespace
 
 CASE("NeMo's own export tells its chunks by its constants alone") {
@@ -165,12 +173,8 @@ CASE("metadata that the graph, or other metadata, contradicts is refused by its 
                                            {"cache_last_time_dim1", "1"},
                                            {"cache_last_time_dim2", "8"},
                                            {"cache_last_time_dim3", "4"}}) {
-    Metadata metadata = sherpa_metadata();
-    metadata[key] = value;
-    const Error error = refusal(read(transducer, metadata));
     // A window that is too long shows in how many encoder frames hear what stands before a chunk.
-    const std::string named = key == "window_size" ? "constants" : key;
-    CHECK_MESSAGE(error.field.find(named) != std::string::npos, key + ": " + error.message());
+    check_refused(key, value, key == "window_size" ? "constants" : key);
   }
 }
 
@@ -184,10 +188,7 @@ CASE("metadata that is no number, or of features that are normalised, is refused
                                                         {"cache_last_time_dim3", "many"},
                                                         {"normalize_type", "per_feature"},
                                                         {"normalize_type", "all_features"}}) {
-    Metadata metadata = sherpa_metadata();
-    metadata[key] = value;
-    const Error error = refusal(read(transducer, metadata));
-    CHECK_MESSAGE(error.field.find(key) != std::string::npos, key + ": " + error.message());
+    check_refused(key, value, key);
   }
 }
 

@@ -45,6 +45,9 @@ class Rewrite {
     for (std::uint32_t node = 0; node < graph_.node_count(); ++node) reads_.push_back(graph_.inputs(node));
     padding_.resize(graph_.node_count());
     is_product_.resize(graph_.node_count(), false);
+    const std::vector<ValueInfo>& inputs = graph_.graph().inputs;
+    has_states_ = std::count_if(inputs.begin(), inputs.end(),
+                                [](const ValueInfo& input) { return is_float(input.type); }) > 1;
     find_booleans();
     constants_ = evaluate(file_, graph_, {});
     for (std::size_t look = 0; look < looks.size(); ++look) shapes_[look] = shapes_of(look);
@@ -80,17 +83,14 @@ class Rewrite {
     }
   }
 
-  [[nodiscard]] Evaluation shapes_of(std::size_t look) {
+  [[nodiscard]] Evaluation shapes_of(std::size_t look) const {
     std::unordered_map<ValueId, Array> inputs;
-    std::size_t floats = 0;
     for (const ValueInfo& input : graph_.graph().inputs) {
-      floats += is_float(input.type) ? 1 : 0;
       const ValueId id = graph_.find(input.name);
       if (id == no_value || graph_.constant(id) != nullptr || !input.has_shape) continue;
       inputs.emplace(
           id, Array::shaped(extents_of(input, looks[look][0], looks[look][1]), elements_of(input.type)));
     }
-    has_states_ = floats > 1;
     return evaluate(file_, graph_, inputs);
   }
 
